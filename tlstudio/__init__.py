@@ -1,0 +1,3 @@
+"""Transfer Learning Studio: from folders of pictures to a trustworthy classifier."""
+
+__version__ = "0.1.0"

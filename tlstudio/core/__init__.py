@@ -1,0 +1,1 @@
+"""What the studio knows: pictures, splits, backbones, plans, runs. Free of torch and Qt."""

@@ -1,0 +1,146 @@
+"""What the engine tells the world. One line of JSON an event, the same in the log, on the wire and in the window.
+
+A run's log holds `RunStarted`, then per stage `StageStarted`, `BatchEnded`, `EpochEnded`, and last exactly one
+`RunEnded`. `Progress` and `JobEnded` belong to a job of the engine process and are never logged.
+All floats are finite or None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+Status = Literal["finished", "stopped", "failed"]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
+    """Base of the tagged union; never sent itself."""
+
+
+class RunStarted(_Event, kw_only=True):
+    run: str
+    regime: str
+    backbone: str
+    device: str
+    """In plain words, for example "CPU, 8 threads"."""
+    classes: tuple[str, ...]
+    train_images: int
+    val_images: int
+    stages: tuple[str, ...]
+    time_s: float
+    """Seconds since 1970."""
+
+
+class StageStarted(_Event, kw_only=True):
+    stage: str
+    index: int
+    epochs: int
+    sentence: str
+    """What happens in this stage, for the user to read."""
+
+
+class BatchEnded(_Event, kw_only=True):
+    """Sent at most every 50 ms: reading a loss makes a GPU wait."""
+
+    stage: str
+    epoch: int
+    batch: int
+    batches: int
+    loss: float
+    images_per_second: float
+    seconds_left: float | None = None
+
+
+class EpochEnded(_Event, kw_only=True):
+    """Losses are mean negative log-likelihoods in nats; epochs count from 1 in each stage."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    head_lr: float | None = None
+    body_lr: float | None = None
+    images_per_second: float
+    seconds_left: float | None = None
+    best: bool = False
+    """This state is the best so far, judged on pictures held out of the training part, never on val."""
+
+
+class WeightsSaved(_Event, kw_only=True):
+    stage: str
+    epoch: int
+
+
+class Notice(_Event, kw_only=True):
+    code: str
+    what: str
+    hint: str = ""
+
+
+class RunEnded(_Event, kw_only=True):
+    status: Status
+    val_accuracy: float | None = None
+    val_interval: tuple[float, float] | None = None
+    val_images: int = 0
+    val_nll: float | None = None
+    kept: str | None = None
+    """Which model was kept, in words: "the new head", "the fine-tuned network", "halfway between the two"."""
+    kept_epoch: int | None = None
+    temperature: float | None = None
+    seconds: float = 0.0
+    what: str = ""
+    hint: str = ""
+
+
+class Progress(_Event, kw_only=True):
+    """How far a job is; `total` 0 means unknown."""
+
+    what: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+class JobEnded(_Event, kw_only=True):
+    """The last event of a job of the engine process. `result` is what the command line prints with --json."""
+
+    status: Status
+    result: dict[str, Any] | None = None
+    what: str = ""
+    hint: str = ""
+
+
+Event = RunStarted | StageStarted | BatchEnded | EpochEnded | WeightsSaved | Notice | RunEnded | Progress | JobEnded
+Emit = Callable[[Event], object]
+ShouldStop = Callable[[], bool]
+
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the event as one line of JSON, newline included."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode_event(line: bytes | str) -> Event:
+    """Return the event of a line; raises msgspec.DecodeError if it is none."""
+    return _decoder.decode(line)
+
+
+def ignore(event: Event) -> None:
+    """An Emit for callers who do not listen."""
+
+
+def never() -> bool:
+    """A ShouldStop for callers who do not stop."""
+    return False

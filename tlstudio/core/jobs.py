@@ -1,0 +1,82 @@
+"""What the window asks of the engine process: one job a process, in one line of JSON.
+
+The answer is a line an event, the last of them `JobEnded`. The line `stop` asks the job to end early.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb", tag=str.lower):
+    """Base of the tagged union; never sent itself."""
+
+
+class Scan(_Job, kw_only=True):
+    """Result: a DatasetIndex."""
+
+    folders: tuple[str, ...]
+
+
+class Train(_Job, kw_only=True):
+    """Result: the run's RunEnded. The run's own events are sent as they happen."""
+
+    folders: tuple[str, ...]
+    run: str
+    backbone: str = ""
+    weights: str | None = None
+    regime: str = "auto"
+    head: str = "linear"
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    mirror: bool = True
+    upside_down: bool = False
+    threads: int | None = None
+
+
+class Evaluate(_Job, kw_only=True):
+    """Result: an Evaluation."""
+
+    run: str
+    folder: str | None = None
+
+
+class Predict(_Job, kw_only=True):
+    """Result: {"images": count, "skipped": [Problem], "rows": [Prediction] (the first 1,000), "csv": path or None}."""
+
+    run: str
+    paths: tuple[str, ...]
+    csv: str | None = None
+
+
+class Export(_Job, kw_only=True):
+    """Result: an Exported."""
+
+    run: str
+    format: Literal["onnx", "safetensors"]
+    to: str
+
+
+class Download(_Job, kw_only=True):
+    """Fetch a backbone's weights. Result: {"path": file}."""
+
+    backbone: str
+
+
+class Import(_Job, kw_only=True):
+    """Copy a weights file into the weights folder. Result: {"backbone": name, "path": file}."""
+
+    file: str
+
+
+class Measure(_Job, kw_only=True):
+    """Result: {"device": plain words, "device_hint": why no GPU, or "", "images_per_second": {backbone: forward speed}}."""
+
+    backbones: tuple[str, ...] = ()
+    device: str = "auto"
+
+
+Job = Scan | Train | Evaluate | Predict | Export | Download | Import | Measure

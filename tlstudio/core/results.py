@@ -1,0 +1,68 @@
+"""What evaluation, prediction and export return: records that are stored, printed and shown."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Interval = tuple[float, float]
+
+
+class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Scores of one class. Precision, recall and f1 are 0 where nothing was predicted or present."""
+
+    class_: str = msgspec.field(name="class")
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture's answer. `probabilities` follow the class order; `truth` is None where nobody knows."""
+
+    path: str
+    class_: str = msgspec.field(name="class")
+    probability: float
+    probabilities: tuple[float, ...]
+    truth: str | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """How good a model is on pictures that taught it nothing.
+
+    `confusion[i][j]` counts pictures of class i that were given class j. `accuracy_interval` is Wilson's at 95 %.
+    `nll` is in nats; `ece` is the expected calibration error over 15 bins of equal width.
+    """
+
+    part: str
+    """"test", "val", or the folder that was given."""
+    images: int
+    accuracy: float
+    accuracy_interval: Interval
+    balanced_accuracy: float
+    macro_f1: float
+    nll: float
+    ece: float
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    per_class: tuple[ClassScore, ...]
+    seen_in_training: int = 0
+    """Pictures among these that also taught the model: if not 0, the figures flatter."""
+    predictions: tuple[Prediction, ...] = ()
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """How the exported file answers beside the app, on the same pictures."""
+
+    images: int
+    top1_agreement: float
+    max_probability_difference: float
+
+
+class Exported(msgspec.Struct, frozen=True):
+    path: str
+    format: Literal["onnx", "safetensors"]
+    sha256: str
+    parity: Parity

@@ -1,0 +1,1 @@
+"""The window. Uses the core only; the engine runs in a process of its own."""
