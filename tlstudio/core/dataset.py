@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import Emit, ShouldStop, ignore, never
+from tlstudio.core.events import Emit, ShouldStop, Stopped, ignore, never
 from tlstudio.core.images import SUFFIXES, UnreadableImage, decode, read_bytes
 from tlstudio.core.progress import Pace
 
@@ -73,12 +73,14 @@ class _Candidate(msgspec.Struct, frozen=True):
     part: Part | None
 
 
-def scan(folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop = never) -> DatasetIndex:
+def scan(
+    folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop = never, min_classes: int = 2
+) -> DatasetIndex:
     """Return every usable picture under the dropped folders, each decoded once in full.
 
     One folder holds a folder a class, or `train` with `val` and/or `test` that do. Several folders are a class each,
     or the parts. A file that cannot be used becomes a Problem, never an error; nothing is written or moved.
-    Raises StudioError if there are not two classes with pictures, or if `should_stop` said so.
+    Raises StudioError if there are fewer than `min_classes` with pictures, Stopped if `should_stop` said so.
     """
     started = time.monotonic()
     problems: list[Problem] = []
@@ -96,7 +98,7 @@ def scan(folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop =
                 read.append((candidate, outcome))
                 pace.step(done)
                 if should_stop():
-                    raise StudioError("Reading the pictures was stopped.", "Nothing was changed. Drop the folder again.")
+                    raise Stopped
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -117,7 +119,7 @@ def scan(folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop =
     index = DatasetIndex(
         tuple(str(folder) for folder in folders), classes, tuple(images), tuple(problems), time.monotonic() - started
     )
-    _require_two_classes(index, folders)
+    _require_classes(index, folders, min_classes)
     return index
 
 
@@ -127,7 +129,7 @@ def shown_classes(names: Sequence[str]) -> str:
     return ", ".join(quoted) if len(quoted) <= 4 else f"{', '.join(quoted[:3])} and {len(quoted) - 3} more"
 
 
-def _require_two_classes(index: DatasetIndex, folders: Sequence[Path]) -> None:
+def _require_classes(index: DatasetIndex, folders: Sequence[Path], min_classes: int) -> None:
     where = f"“{_shown(folders[0])}”" if len(folders) == 1 else "these folders"
     if not index.images:
         reasons = Counter(problem.code for problem in index.problems)
@@ -136,7 +138,7 @@ def _require_two_classes(index: DatasetIndex, folders: Sequence[Path]) -> None:
             f"No usable picture was found in {where}.{detail}",
             "Drop a folder with one folder inside it for each class, and the pictures of that class in it.",
         )
-    if len(index.classes) < 2:
+    if len(index.classes) < min_classes:
         raise StudioError(
             f"All {len(index.images)} pictures in {where} are of one class, “{index.classes[0]}”.",
             "A classifier needs at least two: add a folder of pictures for a second class.",
@@ -166,7 +168,7 @@ def _candidates(folders: Sequence[Path], problems: list[Problem]) -> Iterator[_C
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(child for child in folder.iterdir() if child.is_dir() and not _ignored(child.name))
+        return sorted(child for child in folder.iterdir() if child.is_dir() and not is_ignored(child.name))
     except OSError as error:
         raise StudioError(
             f"“{_shown(folder)}” cannot be opened: {error.strerror or error}.", "Ask for access, or choose another folder."
@@ -181,9 +183,9 @@ def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) ->
             names.clear()
             continue
         seen.add((facts.st_dev, facts.st_ino))
-        names[:] = sorted(name for name in names if not _ignored(name))
+        names[:] = sorted(name for name in names if not is_ignored(name))
         for name in sorted(files):
-            if _ignored(name):
+            if is_ignored(name):
                 continue
             path = Path(where) / name
             if _shown(path) != str(path):
@@ -201,7 +203,7 @@ def _note_error(error: OSError, problems: list[Problem]) -> None:
 
 def _note_loose_files(folder: Path, problems: list[Problem]) -> None:
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in SUFFIXES and not _ignored(path.name):
+        if path.is_file() and path.suffix.lower() in SUFFIXES and not is_ignored(path.name):
             problems.append(
                 Problem(_shown(path), "outside-class", "The picture lies beside the class folders, so it has no class.")
             )
@@ -232,7 +234,8 @@ def _copies(images: Sequence[ImageRecord], classes: Sequence[str]) -> Iterator[P
                 yield Problem(other.path, "copy", f"The same picture as {name}; both stay on one side of the split.")
 
 
-def _ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Return whether a file or folder is the system's own and never meant as a picture or a class."""
     return name.startswith(".") or name.casefold() in IGNORED_NAMES
 
 

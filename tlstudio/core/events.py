@@ -137,6 +137,10 @@ def decode_event(line: bytes | str) -> Event:
     return _decoder.decode(line)
 
 
+class Stopped(Exception):
+    """The user asked to stop before there was anything to keep."""
+
+
 def ignore(event: Event) -> None:
     """An Emit for callers who do not listen."""
 

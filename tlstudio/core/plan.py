@@ -29,6 +29,7 @@ class Stage(msgspec.Struct, frozen=True):
     kind: Literal["probe", "gradient"]
     sentence: str
     epochs: int = 1
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     head_lr: float = 0.0
     body_lr_span: float = 100.0
     trainable_from: int = 0
@@ -67,10 +68,17 @@ class Plan(msgspec.Struct, frozen=True):
     version: int = PLAN_VERSION
 
 
-def make_stages(regime: Regime, images: int, device: str, batch_size: int, epochs: int | None) -> tuple[Stage, ...]:
+def make_stages(
+    regime: Regime,
+    images: int,
+    device: str,
+    batch_size: int,
+    optimiser: Literal["sgd", "adamw"],
+    epochs: int | None = None,
+) -> tuple[Stage, ...]:
     """Return the stages of a regime for `images` training pictures.
 
-    `epochs` replaces the budget of the gradient stage. Rates follow the linear rule from 3e-3 at batch 64.
+    `epochs` replaces the budget of the gradient stage. SGD's rate follows the linear rule from 3e-3 at batch 64.
     Source of the start from a fitted head: Kumar et al. 2022, "Fine-tuning can distort pretrained features".
     """
     probe = Stage("head", "probe", "The old network stays as it is; only a new last layer learns.")
@@ -85,7 +93,9 @@ def make_stages(regime: Regime, images: int, device: str, batch_size: int, epoch
             "gradient",
             "The new head is trained; now the whole network learns gently.",
             epochs=epochs or max(1, round(budget / images)),
-            head_lr=3e-3 * batch_size / 64,
+            optimiser=optimiser,
+            head_lr=3e-3 * batch_size / 64 if optimiser == "sgd" else 1e-4,
+            weight_decay=1e-4 if optimiser == "sgd" else 0.05,
         ),
     )
 

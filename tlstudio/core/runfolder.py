@@ -29,12 +29,16 @@ class RunFolder:
         self.predictions_file = path / "predictions.csv"
         self.exports_dir = path / "exports"
 
-    def start(self, plan: Plan, index: DatasetIndex, parts: Split) -> None:
-        """Write what the run is going to do. Raises StudioError if the folder already holds something."""
+    def require_empty(self) -> None:
+        """Raise StudioError if the folder already holds something: a run never overwrites."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise StudioError(
                 f"“{self.path}” already exists and is not empty.", "Choose a new folder for the run; nothing was overwritten."
             )
+
+    def start(self, plan: Plan, index: DatasetIndex, parts: Split) -> None:
+        """Write what the run is going to do, into a new folder."""
+        self.require_empty()
         write_json(self.dataset_file, index)
         write_json(self.split_file, parts)
         write_json(self.plan_file, plan)

@@ -1,0 +1,327 @@
+"""The command line: the window's verbs for clusters and scripts.
+
+With --json, standard output carries JSON lines and nothing else; everything for people goes to standard error.
+Exit codes: 0 done, 1 a problem the user can mend, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tlstudio import __version__
+from tlstudio.core import jobs
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import (
+    BatchEnded,
+    Emit,
+    EpochEnded,
+    Event,
+    JobEnded,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    StageStarted,
+    encode_event,
+    ignore,
+)
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code; without a command, open the window."""
+    arguments = _parser().parse_args(argv)
+    if arguments.verb is None:
+        from tlstudio.app import main as open_window
+
+        return open_window([])
+    try:
+        return int(arguments.run(arguments))
+    except StudioError as error:
+        return _complain(error.what, error.hint)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tlstudio", description="From folders of pictures to a trustworthy classifier.")
+    parser.add_argument("--version", action="version", version=f"tlstudio {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="without a verb the window opens")
+
+    def verb(name: str, run: Any, sentence: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=sentence, description=sentence)
+        made.set_defaults(run=run)
+        made.add_argument("--json", action="store_true", help="print JSON lines on standard output")
+        return made
+
+    verb("backbones", _backbones, "List the networks that can be used, and which are on this computer.")
+
+    samples = verb("samples", _samples, "Draw a small set of sample pictures into a new folder.")
+    samples.add_argument("folder", type=Path)
+
+    scanning = verb("scan", _scan, "Read every picture under a folder and say what is wrong.")
+    scanning.add_argument("folder", type=Path)
+
+    train = verb("train", _train, "Train a classifier on a folder of pictures.")
+    train.add_argument("folder", type=Path)
+    train.add_argument("--run", required=True, dest="run_folder", type=Path, help="a new folder for the run")
+    train.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
+    train.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
+    train.add_argument("--regime", default="auto", choices=("auto", "head", "fine-tune", "cut", "full", "scratch"))
+    train.add_argument("--head", default="linear", choices=("linear", "svm", "mlp", "conv"))
+    train.add_argument("--epochs", type=_positive, help="of the stages that count epochs; default: by number of pictures")
+    train.add_argument("--seed", type=_not_negative, default=0)
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+    evaluate = verb("evaluate", _evaluate, "Judge a run on pictures that taught it nothing.")
+    evaluate.add_argument("run_folder", type=Path, metavar="RUN")
+    evaluate.add_argument("folder", type=Path, nargs="?", help="default: the run's own held-out pictures")
+
+    predict = verb("predict", _predict, "Name the class of pictures; they are only read.")
+    predict.add_argument("run_folder", type=Path, metavar="RUN")
+    predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="pictures, or folders of pictures")
+    predict.add_argument("--csv", type=Path, help="write the answers to this new file")
+
+    export = verb("export", _export, "Write a run's model to a file that answers like the app.")
+    export.add_argument("run_folder", type=Path, metavar="RUN")
+    export.add_argument("--format", required=True, choices=("onnx", "safetensors"))
+    export.add_argument("--to", required=True, type=Path, metavar="FOLDER")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _backbones(arguments: argparse.Namespace) -> int:
+    from tlstudio.core.weights_folder import backbone_rows
+
+    rows = backbone_rows()
+    if arguments.json:
+        for row in rows:
+            _print_json(row)
+        return 0
+    print(f"{'name':20}{'million parameters':>20}{'download MB':>13}{'pixels':>8}{'ImageNet %':>12}  {'licence':14}here")
+    for row in rows:
+        print(
+            f"{row['name']:20}{row['parameters'] / 1e6:20.1f}{row['download_mb']:13.1f}{row['input_px']:8}"
+            f"{row['imagenet_top1']:12.1f}  {row['licence']:14}{'yes' if row['present'] else 'no'}"
+        )
+    return 0
+
+
+def _samples(arguments: argparse.Namespace) -> int:
+    from tlstudio.core.sample_pictures import draw_sample_pictures
+
+    draw_sample_pictures(arguments.folder)
+    if arguments.json:
+        _print_json({"path": str(arguments.folder)})
+    else:
+        print(f"Sample pictures were drawn in {arguments.folder}.")
+    return 0
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    ended = _perform(jobs.Scan(folders=(str(arguments.folder),)), ignore)
+    if ended.status != "finished":
+        return _complain(ended.what, ended.hint)
+    import msgspec
+
+    from tlstudio.core.dataset import DatasetIndex
+
+    index = msgspec.convert(ended.result, DatasetIndex)
+    found = {
+        "images": len(index.images),
+        "classes": index.class_counts(),
+        "splits": index.part_counts(),
+        "problems": [msgspec.to_builtins(problem) for problem in index.problems],
+        "seconds": round(index.seconds, 3),
+    }
+    if arguments.json:
+        _print_json(found)
+        return 0
+    print(f"{len(index.images)} pictures in {len(index.classes)} classes, read in {index.seconds:.1f} s.")
+    for name, count in index.class_counts().items():
+        print(f"  {count:6}  {printable(name)}")
+    for part, count in index.part_counts().items():
+        print(f"  {count:6} pictures for {part}")
+    for problem in index.problems:
+        print(f"{printable(problem.path)}: {printable(problem.message)}")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    job = jobs.Train(
+        folders=(str(arguments.folder),),
+        run=str(arguments.run_folder),
+        backbone=arguments.backbone,
+        weights=None if arguments.weights is None else str(arguments.weights),
+        regime=arguments.regime,
+        head=arguments.head,
+        epochs=arguments.epochs,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    printer = _print_event_json if arguments.json else _say
+    ended = _perform(job, printer)
+    if ended.result is None:  # it ended before there was a run to speak of
+        if arguments.json:
+            _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
+        return _complain(ended.what, ended.hint)
+    return 1 if ended.status == "failed" or ended.result["val_accuracy"] is None else 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    folder = None if arguments.folder is None else str(arguments.folder)
+    ended = _perform(jobs.Evaluate(run=str(arguments.run_folder), folder=folder), _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    result = dict(ended.result)
+    result.pop("predictions")
+    if arguments.json:
+        _print_json(result)
+        return 0
+    low, high = result["accuracy_interval"]
+    print(f"On {result['images']} pictures ({printable(result['part'])}):")
+    print(f"  accuracy           {result['accuracy']:.1%} ({low:.1%} to {high:.1%})")
+    print(f"  balanced accuracy  {result['balanced_accuracy']:.1%}")
+    print(f"  macro F1           {result['macro_f1']:.1%}")
+    print(f"  NLL {result['nll']:.3f} nats, calibration error {result['ece']:.1%}")
+    if result["seen_in_training"]:
+        print(f"  {result['seen_in_training']} of these pictures also taught the model: the figures flatter.")
+    for score in result["per_class"]:
+        print(
+            f"  {printable(score['class'])}: precision {score['precision']:.1%}, recall {score['recall']:.1%}, "
+            f"{score['support']} pictures"
+        )
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    job = jobs.Predict(
+        run=str(arguments.run_folder),
+        paths=tuple(str(path) for path in arguments.paths),
+        csv=None if arguments.csv is None else str(arguments.csv),
+    )
+    ended = _perform(job, _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    for problem in ended.result["skipped"]:
+        print(f"Left out {printable(problem['path'])}: {printable(problem['message'])}", file=sys.stderr)
+    for row in ended.result["rows"]:
+        if arguments.json:
+            _print_json(row)
+        elif arguments.csv is None:
+            print(f"{printable(row['path'])}: {printable(row['class'])} ({row['probability']:.1%})")
+    if arguments.csv is not None and not arguments.json:
+        print(f"{ended.result['images']} answers were written to {arguments.csv}.")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    job = jobs.Export(run=str(arguments.run_folder), format=arguments.format, to=str(arguments.to))
+    ended = _perform(job, _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    if arguments.json:
+        _print_json(ended.result)
+        return 0
+    parity = ended.result["parity"]
+    print(
+        f"{ended.result['path']} was written. On {parity['images']} pictures it gives the app's class in "
+        f"{parity['top1_agreement']:.1%}; probabilities differ by at most {parity['max_probability_difference']:.7f}."
+    )
+    return 0
+
+
+def _perform(job: jobs.Job, emit: Emit) -> JobEnded:
+    """Do a job here; the first Ctrl-C stops it cleanly, the second one at once."""
+    from tlstudio.engine.perform import perform
+
+    asked: list[int] = []
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("Stopping; press Ctrl-C again to end at once.", file=sys.stderr)
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        return perform(job, emit, lambda: bool(asked))
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _complain(what: str, hint: str) -> int:
+    print(printable(f"{what} {hint}".strip()), file=sys.stderr)
+    return 1
+
+
+def printable(text: str) -> str:
+    """Return the text without characters that could move the cursor or turn the writing direction."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _print_event_json(event: Event) -> None:
+    sys.stdout.write(encode_event(event).decode())
+    sys.stdout.flush()
+
+
+def _say(event: Event) -> None:
+    """Print an event for people."""
+    match event:
+        case Progress(what=what, done=done, total=total):
+            if sys.stderr.isatty():
+                print(f"\r{what}: {done} of {total}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        case RunStarted():
+            print(
+                f"{event.train_images} pictures teach, {event.val_images} judge; {event.backbone}, {event.regime}, "
+                f"{event.device}.",
+                file=sys.stderr,
+            )
+        case StageStarted():
+            print(printable(event.sentence), file=sys.stderr)
+        case BatchEnded():
+            pass
+        case EpochEnded():
+            judged = "" if event.val_accuracy is None else f"val loss {event.val_loss:.3f}, accuracy {event.val_accuracy:.1%}, "
+            print(
+                f"{event.stage} {event.epoch}/{event.epochs}: train loss {event.train_loss:.3f}, "
+                f"accuracy {event.train_accuracy:.1%}, {judged}{event.images_per_second:.0f} pictures/s",
+                file=sys.stderr,
+            )
+        case Notice():
+            print(printable(f"{event.what} {event.hint}"), file=sys.stderr)
+        case RunEnded():
+            if event.val_accuracy is not None and event.val_interval is not None:
+                low, high = event.val_interval
+                print(
+                    f"{event.status.capitalize()}: {event.val_accuracy:.1%} of {event.val_images} val pictures right "
+                    f"({low:.1%} to {high:.1%}); {event.kept} was kept.",
+                    file=sys.stderr,
+                )
+            else:
+                print(printable(f"{event.what} {event.hint}"), file=sys.stderr)
+        case _:
+            pass

@@ -1,0 +1,152 @@
+"""From picture files to batches of tensors: decoded once, by threads, ahead of the network."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tlstudio.core.backbones import Preprocessing
+from tlstudio.core.errors import StudioError
+from tlstudio.core.images import UnreadableImage, crop_center, read_image, resize_short_side
+from tlstudio.core.plan import Augmentation
+
+COPIES_BUDGET_BYTES = 4 * 2**30
+BATCHES_AHEAD = 3
+View = Callable[[Image.Image, int], np.ndarray]
+
+
+class ImageStore:
+    """Pictures at the size a network's preprocessing asks for, read from disk once and then kept in memory.
+
+    Positions index `paths`. Copies are kept until `COPIES_BUDGET_BYTES`; what is beyond is read again when needed.
+    """
+
+    def __init__(self, paths: Sequence[str], preprocessing: Preprocessing) -> None:
+        self.paths = paths
+        self.preprocessing = preprocessing
+        self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
+        self._copies: dict[int, Image.Image] = {}
+        self._kept_bytes = 0
+
+    def close(self) -> None:
+        """End the threads."""
+        self.pool.shutdown(cancel_futures=True)
+
+    def image(self, position: int) -> Image.Image:
+        """Return the picture with its short side at the preprocessing's size, as RGB.
+
+        Raises StudioError if the file has become unreadable since it was scanned.
+        """
+        kept = self._copies.get(position)
+        if kept is not None:
+            return kept
+        wanted = self.preprocessing
+        path = Path(self.paths[position])
+        try:
+            image = resize_short_side(read_image(path, wanted.resize_px), wanted.resize_px, wanted.interpolation)
+        except UnreadableImage as error:
+            raise StudioError(
+                f"“{path.name}” can no longer be read ({error}) It lay in {path.parent}.",
+                "Check that the folder is still there, then start again; nothing of yours was changed.",
+            ) from error
+        size = image.width * image.height * 3
+        if self._kept_bytes + size <= COPIES_BUDGET_BYTES:
+            self._copies[position] = image
+            self._kept_bytes += size
+        return image
+
+    def center_view(self, image: Image.Image, position: int) -> np.ndarray:
+        """Return what the network sees of a stored picture when it is judged: uint8 (crop, crop, 3)."""
+        return np.asarray(crop_center(image, self.preprocessing.crop_px))
+
+    def batches(self, positions: Sequence[int], batch_size: int, view: View | None = None) -> Iterator[Tensor]:
+        """Yield uint8 batches (batch, 3, crop, crop) in the given order, prepared ahead by threads.
+
+        `view(image, position)` makes the picture's square; by default it is the centre.
+        """
+        make = view or self.center_view
+
+        def batch(chosen: Sequence[int]) -> Tensor:
+            squares = np.stack([make(self.image(position), position) for position in chosen])
+            return torch.from_numpy(squares).permute(0, 3, 1, 2)
+
+        starts = iter(range(0, len(positions), batch_size))
+        ahead: deque[Future[Tensor]] = deque()
+        try:
+            while True:
+                while len(ahead) < BATCHES_AHEAD and (start := next(starts, None)) is not None:
+                    ahead.append(self.pool.submit(batch, positions[start : start + batch_size]))
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+class Normaliser:
+    """Turns uint8 batches into the floats a network expects, on the device."""
+
+    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
+        self._device = device
+        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+        self._scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
+        self._shift = (-mean / std).view(1, 3, 1, 1).to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return float32 (batch, 3, height, width), channels last in memory."""
+        floats = images.to(self._device, non_blocking=True).float()
+        return floats.mul_(self._scale).add_(self._shift).contiguous(memory_format=torch.channels_last)
+
+
+def random_view(store: ImageStore, augmentation: Augmentation, seed: int, epoch: int) -> View:
+    """Return a view that crops, mirrors and turns pictures at random.
+
+    The chance depends on (seed, epoch, position) alone, so that an epoch is the same however it is reached.
+    """
+    side = store.preprocessing.crop_px
+    resampling = Image.Resampling[store.preprocessing.interpolation.upper()]
+
+    def view(image: Image.Image, position: int) -> np.ndarray:
+        rng = np.random.default_rng((seed, epoch, position))
+        box = _random_box(image.width, image.height, augmentation.crop_min_area, rng)
+        square = np.asarray(image.resize((side, side), resampling, box=box))
+        if augmentation.mirror and rng.random() < 0.5:
+            square = square[:, ::-1]
+        if augmentation.upside_down and rng.random() < 0.5:
+            square = square[::-1]
+        if augmentation.colour_jitter:
+            square = _jitter(square, augmentation.colour_jitter, rng)
+        return square
+
+    return view
+
+
+def _random_box(width: int, height: int, min_area: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of a crop with min_area..1 of the area and an aspect of 3/4 to 4/3."""
+    for _ in range(10):
+        area = width * height * rng.uniform(min_area, 1.0)
+        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        crop_w, crop_h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < crop_w <= width and 0 < crop_h <= height:
+            left, top = int(rng.integers(width - crop_w + 1)), int(rng.integers(height - crop_h + 1))
+            return left, top, left + crop_w, top + crop_h
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _jitter(square: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the square with brightness and contrast changed by up to ±strength, through one look-up table."""
+    brightness, contrast = rng.uniform(1 - strength, 1 + strength, 2)
+    middle = float(square.mean())
+    values = (np.arange(256) - middle) * contrast + middle * brightness
+    return np.clip(values, 0, 255).astype(np.uint8)[square]

@@ -1,0 +1,140 @@
+"""How good a trained model is, on pictures that taught it nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
+from tlstudio.core.dataset import DatasetIndex, ImageRecord, Problem, scan
+from tlstudio.core.durable import write_json
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import Emit, Notice, ShouldStop
+from tlstudio.core.results import ClassScore, Evaluation, Prediction
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.predict import Predictor, write_csv
+from tlstudio.engine.train import wilson
+
+ECE_BINS = 15
+
+
+def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: ShouldStop) -> Evaluation:
+    """Return the model's figures on the run's held-out part, or on a folder of pictures in class folders.
+
+    Without `folder` the result is also kept in the run (evaluation.json, predictions.csv). Raises StudioError,
+    Stopped.
+    """
+    predictor = Predictor(run)
+    classes = predictor.card.classes
+    index = run.dataset()
+    parts = run.split()
+    if folder is None:
+        part, positions = parts.held_out()
+        names = index.classes
+        judged = [index.images[i] for i in positions]
+    else:
+        other = scan([folder], emit, should_stop, min_classes=1)
+        names = other.classes
+        part = str(folder)
+        judged = list(_held_out_images(other))
+        unknown = sorted(set(names) - set(classes))
+        if unknown:
+            emit(
+                Notice(
+                    code="unknown-classes",
+                    what=f"The model does not know {', '.join(f'“{name}”' for name in unknown)}: these pictures are left out.",
+                    hint="Name the folders as in training to have them judged.",
+                )
+            )
+            judged = [image for image in judged if names[image.class_index] in classes]
+        if not judged:
+            raise StudioError(
+                f"No picture in “{folder}” is of a class the model knows.",
+                f"Name the folders as in training: {', '.join(classes)}.",
+            )
+    taught = {index.images[i].sha256 for i in parts.train}
+    by_path = {image.path: image for image in judged}
+    kept, probabilities, skipped = [], [], 0
+    for path, answer in predictor.answers([image.path for image in judged], emit, should_stop):
+        if isinstance(answer, Problem):
+            skipped += 1
+        else:
+            kept.append(by_path[path])
+            probabilities.append(answer)
+    if skipped:
+        emit(
+            Notice(
+                code="pictures-gone",
+                what=f"{skipped} of {len(judged)} pictures can no longer be read and are left out.",
+                hint="Check that their folder is still there.",
+            )
+        )
+    if not kept:
+        raise StudioError(
+            "None of the pictures to be judged can be read any more.", "Check that their folder is still there."
+        )
+    truth = np.array([classes.index(names[image.class_index]) for image in kept])
+    table = np.stack(probabilities)
+    evaluation = msgspec.structs.replace(
+        score(classes, truth, table, part),
+        seen_in_training=sum(image.sha256 in taught for image in kept),
+        predictions=tuple(
+            predictor.prediction(image.path, row, classes[target])
+            for image, row, target in zip(kept, table, truth, strict=True)
+        ),
+    )
+    if folder is None:
+        write_json(run.evaluation_file, evaluation)
+        write_csv(run.predictions_file, classes, evaluation.predictions)
+    return evaluation
+
+
+def score(classes: Sequence[str], truth: np.ndarray, probabilities: np.ndarray, part: str) -> Evaluation:
+    """Return all figures for class numbers `truth` (images,) and `probabilities` (images, classes)."""
+    numbers = list(range(len(classes)))
+    given = probabilities.argmax(1)
+    correct = int((given == truth).sum())
+    present = sorted(set(truth.tolist()))
+    precision, recall, f1, support = precision_recall_fscore_support(truth, given, labels=numbers, zero_division=0.0)
+    return Evaluation(
+        part=part,
+        images=len(truth),
+        accuracy=correct / len(truth),
+        accuracy_interval=wilson(correct, len(truth)),
+        balanced_accuracy=float(recall[present].mean()),
+        macro_f1=float(f1[present].mean()),
+        nll=float(log_loss(truth, np.clip(probabilities, 1e-12, 1), labels=numbers)),
+        ece=calibration_error(truth, probabilities),
+        classes=tuple(classes),
+        confusion=tuple(tuple(int(n) for n in row) for row in confusion_matrix(truth, given, labels=numbers)),
+        per_class=tuple(
+            ClassScore(
+                class_=name, precision=float(precision[i]), recall=float(recall[i]), f1=float(f1[i]), support=int(support[i])
+            )
+            for i, name in enumerate(classes)
+        ),
+    )
+
+
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the expected calibration error: the mean gap of confidence and accuracy over bins of equal width.
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3.
+    """
+    confidence = probabilities.max(1)
+    hit = probabilities.argmax(1) == truth
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = [abs(hit[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(np.sum(gaps))
+
+
+def _held_out_images(index: DatasetIndex) -> Sequence[ImageRecord]:
+    """Return the pictures of the folder's own test part, else its val part, else all."""
+    for part in ("test", "val"):
+        chosen = [image for image in index.images if image.part == part]
+        if chosen:
+            return chosen
+    return index.images

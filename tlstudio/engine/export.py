@@ -1,0 +1,187 @@
+"""A trained model as a file for others, proven to answer as the app does before it is handed over."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from tlstudio.core import images
+from tlstudio.core.durable import sha256_of, write_bytes
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import Emit, Progress, ShouldStop, Stopped
+from tlstudio.core.images import UnreadableImage, network_view, read_image
+from tlstudio.core.paths import resource_path
+from tlstudio.core.progress import Pace
+from tlstudio.core.results import Exported, Parity
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.features import BATCH_SIZE
+from tlstudio.engine.networks import ModelCard, Network, load_model
+from tlstudio.engine.predict import Predictor
+
+OPSET = 18
+MAX_PROBABILITY_DIFFERENCE = 0.01
+MAX_PARITY_IMAGES = 500
+Format = Literal["onnx", "safetensors"]
+
+
+class _WholeModel(nn.Module):
+    """uint8 pictures (batch, height, width, 3) in, probabilities (batch, classes) out: nothing is left to the caller."""
+
+    def __init__(self, network: Network, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        mean, std = torch.tensor(card.preprocessing.mean), torch.tensor(card.preprocessing.std)
+        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
+        self.temperature = card.temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        floats = images.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        return torch.softmax(self.network(floats) / self.temperature, dim=1)
+
+
+def export(run: RunFolder, kind: Format, to: Path, emit: Emit, should_stop: ShouldStop) -> Exported:
+    """Write the run's model into a folder, with all that is needed to use it, and compare its answers with the app's.
+
+    An ONNX export also writes `predict.py`, which needs only onnxruntime, numpy and Pillow. The comparison is on the
+    run's held-out pictures. Files that are there already are never replaced. Raises StudioError, Stopped.
+    """
+    predictor = Predictor(run, device="cpu")
+    card = predictor.card
+    target = to / f"model.{kind}"
+    companions = {"model.json": msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n"}
+    if kind == "onnx":
+        companions["predict.py"] = _sample_script()
+    _require_free(to, target.name, companions)
+    emit(Progress(what="Writing the model", done=0, total=0))
+    if kind == "onnx":
+        content = onnx_bytes(predictor.network, card)
+    else:
+        content = run.model_file.read_bytes()
+    if should_stop():
+        raise Stopped
+    views = _views(run, card)
+    write_bytes(target, content)
+    try:
+        parity = _compare(predictor, kind, target, views, emit, should_stop)
+    except BaseException:
+        target.unlink()
+        raise
+    if parity.max_probability_difference > MAX_PROBABILITY_DIFFERENCE:
+        target.unlink()
+        raise StudioError(
+            f"The exported file does not answer like the app (same class on {parity.top1_agreement:.1%} of "
+            f"{parity.images} pictures), so it was removed.",
+            "Export as safetensors instead, and please report this.",
+        )
+    for name, text in companions.items():
+        write_bytes(to / name, text)
+    return Exported(str(target), kind, sha256_of(target), parity)
+
+
+def onnx_bytes(network: Network, card: ModelCard) -> bytes:
+    """Return the whole model as one ONNX file: input `images` uint8 (batch, crop, crop, 3), output `probabilities`."""
+    side = card.preprocessing.crop_px
+    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    whole = _WholeModel(network, card).eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The exporter warns about its own internals; whether the result is right is measured afterwards.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            whole,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for key, value in {"classes": list(card.classes), "preprocessing": card.preprocessing, "app": "tlstudio"}.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, msgspec.json.encode(value).decode()
+    onnx.checker.check_model(model)
+    buffer = io.BytesIO()
+    onnx.save_model(model, buffer)
+    return buffer.getvalue()
+
+
+def _require_free(to: Path, model_name: str, companions: dict[str, bytes]) -> None:
+    if to.exists() and not to.is_dir():
+        raise StudioError(f"“{to}” is not a folder.", "Choose a folder to export to.")
+    taken = [name for name, text in companions.items() if (to / name).exists() and (to / name).read_bytes() != text]
+    if (to / model_name).exists():
+        taken.append(model_name)
+    if taken:
+        raise StudioError(
+            f"“{to}” already holds {' and '.join(sorted(taken))}.", "Choose another folder; nothing was overwritten."
+        )
+
+
+def _views(run: RunFolder, card: ModelCard) -> np.ndarray:
+    """Return uint8 (images, crop, crop, 3) of the run's held-out pictures; of those that can still be read."""
+    _, positions = run.split().held_out()
+    index, wanted = run.dataset(), card.preprocessing
+    views = []
+    for position in positions[:MAX_PARITY_IMAGES]:
+        try:
+            image = read_image(Path(index.images[position].path), wanted.resize_px)
+        except UnreadableImage:
+            continue
+        views.append(network_view(image, wanted.resize_px, wanted.crop_px, wanted.interpolation))
+    if not views:
+        raise StudioError(
+            "The pictures to compare the exported file with the app cannot be read any more.",
+            "Check that the folder of pictures is still there, then export again.",
+        )
+    return np.stack(views)
+
+
+def _compare(
+    predictor: Predictor, kind: Format, file: Path, views: np.ndarray, emit: Emit, should_stop: ShouldStop
+) -> Parity:
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+        def answer(batch: np.ndarray) -> np.ndarray:
+            return np.asarray(session.run(["probabilities"], {"images": batch})[0])
+    else:
+        reread, card = load_model(file)
+        whole = _WholeModel(reread, card).eval()
+
+        def answer(batch: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return whole(torch.from_numpy(batch)).numpy()
+
+    pace = Pace(emit, "Comparing the file's answers with the app's", len(views))
+    agreed, difference = 0, 0.0
+    for start in range(0, len(views), BATCH_SIZE):
+        batch = views[start : start + BATCH_SIZE]
+        theirs, ours = answer(batch), predictor.probabilities(batch)
+        agreed += int((theirs.argmax(1) == ours.argmax(1)).sum())
+        difference = max(difference, float(np.abs(theirs - ours).max()))
+        pace.step(start + len(batch))
+        if should_stop():
+            raise Stopped
+    return Parity(len(views), agreed / len(views), difference)
+
+
+def _sample_script() -> bytes:
+    """Return predict.py: the app's own way of reading pictures, and a short main."""
+    reading = Path(images.__file__).read_text(encoding="utf-8")
+    rest = resource_path("export_main.py.txt").read_text(encoding="utf-8")
+    return f"{reading}\n\n{rest}".encode()

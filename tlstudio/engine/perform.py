@@ -1,0 +1,75 @@
+"""Does a job, whichever it is. The command line and the engine process both come through here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tlstudio.core import jobs
+from tlstudio.core.backbones import backbone
+from tlstudio.core.dataset import scan
+from tlstudio.core.events import Emit, JobEnded, ShouldStop, Stopped
+from tlstudio.core.errors import StudioError
+from tlstudio.core.runfolder import RunFolder
+
+# Each verb imports its own module when it is asked for: a scan must not wait for torch.
+
+
+def perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
+    """Do the job; return, without emitting it, how it ended. What a user cannot mend is raised."""
+    try:
+        return _perform(job, emit, should_stop)
+    except Stopped:
+        return JobEnded(status="stopped", what="Stopped.", hint="Nothing was changed.")
+    except StudioError as error:
+        return JobEnded(status="failed", what=error.what, hint=error.hint)
+
+
+def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
+    match job:
+        case jobs.Scan():
+            return _done(scan([Path(folder) for folder in job.folders], emit, should_stop))
+        case jobs.Train():
+            from tlstudio.engine.setup import set_up
+            from tlstudio.engine.train import train
+
+            ended = train(set_up(job, emit, should_stop), emit, should_stop)
+            return JobEnded(status=ended.status, result=_plain(ended), what=ended.what, hint=ended.hint)
+        case jobs.Evaluate():
+            from tlstudio.engine.evaluate import evaluate
+
+            folder = None if job.folder is None else Path(job.folder).absolute()
+            return _done(evaluate(RunFolder(Path(job.run)), folder, emit, should_stop))
+        case jobs.Predict():
+            from tlstudio.engine.predict import predict
+
+            csv = None if job.csv is None else Path(job.csv)
+            return _done(predict(RunFolder(Path(job.run)), [Path(p) for p in job.paths], csv, emit, should_stop))
+        case jobs.Export():
+            from tlstudio.engine.export import export
+
+            return _done(export(RunFolder(Path(job.run)), job.format, Path(job.to), emit, should_stop))
+        case jobs.Download():
+            from tlstudio.engine.weights import download
+
+            return _done({"path": str(download(backbone(job.backbone), emit, should_stop).path)})
+        case jobs.Import():
+            from tlstudio.engine.weights import import_weights
+
+            imported = import_weights(Path(job.file), emit, should_stop)
+            return _done({"backbone": imported.backbone, "path": str(imported.path)})
+        case jobs.Measure():
+            from tlstudio.engine.measure import measure
+
+            return _done(measure(job.backbones, job.device, should_stop))
+
+
+def _done(result: Any) -> JobEnded:
+    return JobEnded(status="finished", result=_plain(result))
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(record)
+    return plain
