@@ -177,6 +177,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) -> Iterator[_Candidate]:
     seen: set[tuple[int, int]] = set()
+    found = False
     for where, names, files in os.walk(folder, followlinks=True, onerror=lambda e: _note_error(e, problems)):
         facts = Path(where).stat()
         if (facts.st_dev, facts.st_ino) in seen:  # a link that leads back
@@ -187,6 +188,7 @@ def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) ->
         for name in sorted(files):
             if is_ignored(name):
                 continue
+            found = True
             path = Path(where) / name
             if _shown(path) != str(path):
                 problems.append(
@@ -194,6 +196,10 @@ def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) ->
                 )
                 continue
             yield _Candidate(path, _shown_name(folder.name), part)
+    if seen and not found:
+        problems.append(
+            Problem(_shown(folder), "empty-folder", f"There is nothing in the folder “{_shown_name(folder.name)}”.")
+        )
 
 
 def _note_error(error: OSError, problems: list[Problem]) -> None:

@@ -75,15 +75,14 @@ def hold_out(
     out: list[int] = []
     for target in sorted(by_class):
         of_class = by_class[target]
+        if len(of_class) == 1:
+            continue
         wanted = fraction * sum(len(positions) for positions in of_class)
+        shuffled = [of_class[number] for number in rng.permutation(len(of_class))]
         taken: list[int] = []
-        left = len(of_class)
-        for number in rng.permutation(left):
-            positions = of_class[number]
-            if left == 1 or (taken and len(taken) + len(positions) / 2 > wanted):
-                break
-            taken += positions
-            left -= 1
-        out += taken
+        for positions in shuffled[:-1]:
+            if len(taken) + len(positions) / 2 <= wanted:
+                taken += positions
+        out += taken or min(shuffled, key=lambda positions: len(positions))
     held = set(out)
     return [i for i in range(len(targets)) if i not in held], sorted(held)

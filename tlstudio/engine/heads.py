@@ -14,12 +14,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from tlstudio.core.events import ShouldStop, never
 
 C_VALUES = tuple(float(c) for c in np.logspace(-4, 2, 13))
 FOLDS = 5
+TEMPERATURE_PRIOR_SD = 0.35
+"""Of the logarithm of the temperature, before any picture was seen."""
 MANY_IMAGES = 2000
 """From here on three folds and every second C: the choice is stable, the time is not."""
 
@@ -59,14 +62,30 @@ def fit_head(
     `features` (images, features) float32, `targets` (images,) int, all classes present. C and the temperature come
     from cross-validation inside these pictures; copies (equal `groups`) never fall on both sides of a fold.
     """
+    # The matrices are small: a second thread costs more in waiting than it saves, and much more on a busy computer.
+    with threadpool_limits(1, "blas"):
+        return _fit_head(features, targets, groups, classes, seed, should_stop)
+
+
+def _fit_head(
+    features: np.ndarray,
+    targets: np.ndarray,
+    groups: Sequence[str],
+    classes: int,
+    seed: int,
+    should_stop: ShouldStop,
+) -> LinearHead:
     values = C_VALUES if len(targets) < MANY_IMAGES else C_VALUES[::2]
-    folds = _folds(features, targets, groups, seed)
+    folds = [
+        (_HeadPath(features[fit], targets[fit], classes), judge)
+        for fit, judge in _folds(features, targets, groups, seed)
+    ]
     best_c, best_nll, best_logits = values[len(values) // 2], float("inf"), None
     worse = 0
     for c in values if folds else ():
         held_out = np.zeros((len(targets), classes))
-        for fit, judge in folds:
-            held_out[judge] = _fit(features[fit], targets[fit], classes, c).logits(features[judge])
+        for path, judge in folds:
+            held_out[judge] = path.fit(c).logits(features[judge])
         nll = negative_log_likelihood(held_out, targets)
         if nll < best_nll:
             best_c, best_nll, best_logits, worse = c, nll, held_out, 0
@@ -76,7 +95,7 @@ def fit_head(
         if worse == 2 or should_stop():
             break
     temperature = fit_temperature(best_logits, targets) if best_logits is not None else 1.0
-    fitted = _fit(features, targets, classes, best_c)
+    fitted = _HeadPath(features, targets, classes).fit(best_c)
     return msgspec.structs.replace(fitted, temperature=temperature, cv_nll=best_nll)
 
 
@@ -87,17 +106,36 @@ def negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:
 
 def balanced_nll(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean over classes of each class's mean negative log-likelihood."""
-    losses = -log_softmax(logits, axis=1)[np.arange(len(targets)), targets]
-    return float(np.mean([losses[targets == target].mean() for target in np.unique(targets)]))
+    return float(_balanced_losses(logits, targets).mean())
+
+
+def clearly_better(challenger: np.ndarray, champion: np.ndarray, targets: np.ndarray) -> bool:
+    """Return whether the challenger's balanced loss is lower by more than one standard error of the difference.
+
+    Both are logits (images, classes) on the same pictures, so that the differences are paired.
+    """
+    gains = _balanced_losses(champion, targets) - _balanced_losses(challenger, targets)
+    return len(gains) > 1 and bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def _balanced_losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return each picture's loss, weighted so that every class counts the same in the mean."""
+    losses: np.ndarray = -log_softmax(logits, axis=1)[np.arange(len(targets)), targets]
+    _, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    return losses * (len(targets) / (len(counts) * counts))[inverse]
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the number, 1/4 to 4, by which logits are best divided on these held-out pictures.
 
+    A mild prior around 1 keeps a handful of pictures without a mistake from making the model certain of everything.
     Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
     """
     found = minimize_scalar(
-        lambda log_t: negative_log_likelihood(logits / np.exp(log_t), targets),
+        lambda log_t: (
+            negative_log_likelihood(logits / np.exp(log_t), targets)
+            + log_t**2 / (2 * TEMPERATURE_PRIOR_SD**2 * len(targets))
+        ),
         bounds=(-np.log(4), np.log(4)),
         method="bounded",
     )
@@ -117,20 +155,37 @@ def _folds(
     return list(splitter.split(features, targets, group_array))
 
 
-def _fit(features: np.ndarray, targets: np.ndarray, classes: int, c: float) -> LinearHead:
-    scaler = StandardScaler().fit(features)
-    with warnings.catch_warnings():
-        # At a weak penalty the optimum lies far out and the last digits do not matter.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = LogisticRegression(C=c, max_iter=300).fit(scaler.transform(features), targets)
-    coefficients, intercepts = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:  # scikit-learn keeps one row for two classes
-        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
-        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-    weight = np.zeros((classes, features.shape[1]), np.float32)
-    # A class that a fold lacks gets logits so low that it is never given, yet finite.
-    bias = np.full(classes, float(intercepts.min()) - 20.0, np.float32)
-    scaled = coefficients / scaler.scale_
-    weight[fitted.classes_] = scaled
-    bias[fitted.classes_] = intercepts - scaled @ scaler.mean_
-    return LinearHead(weight, bias, c, 1.0, float("inf"))
+class _HeadPath:
+    """Logistic regression on one set of pictures, for one C after the other, each starting from the one before."""
+
+    def __init__(self, features: np.ndarray, targets: np.ndarray, classes: int) -> None:
+        self._targets, self._classes = targets, classes
+        self._scaler = StandardScaler().fit(features)
+        scaled = self._scaler.transform(features)
+        # The penalty does not change when the axes are turned, and n pictures span at most n of them: with fewer
+        # pictures than features the same optimum is found in a smaller space.
+        self._axes: np.ndarray | None = None
+        if len(scaled) < scaled.shape[1]:
+            _, _, self._axes = np.linalg.svd(scaled, full_matrices=False)
+            scaled = scaled @ self._axes.T
+        self._scaled = scaled
+        self._regression = LogisticRegression(max_iter=300, warm_start=True)
+
+    def fit(self, c: float) -> LinearHead:
+        with warnings.catch_warnings():
+            # At a weak penalty the optimum lies far out and the last digits do not matter.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = self._regression.set_params(C=c).fit(self._scaled, self._targets)
+        coefficients, intercepts = fitted.coef_, fitted.intercept_
+        if len(fitted.classes_) == 2:  # scikit-learn keeps one row for two classes
+            coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+        if self._axes is not None:
+            coefficients = coefficients @ self._axes
+        weight = np.zeros((self._classes, coefficients.shape[1]), np.float32)
+        # A class that a fold lacks gets logits so low that it is never given, yet finite.
+        bias = np.full(self._classes, float(intercepts.min()) - 20.0, np.float32)
+        unscaled = coefficients / self._scaler.scale_
+        weight[fitted.classes_] = unscaled
+        bias[fitted.classes_] = intercepts - unscaled @ self._scaler.mean_
+        return LinearHead(weight, bias, c, 1.0, float("inf"))

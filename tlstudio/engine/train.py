@@ -33,7 +33,7 @@ from tlstudio.core.split import hold_out
 from tlstudio.engine.data import ImageStore, Normaliser
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
 from tlstudio.engine.features import forward_pass
-from tlstudio.engine.heads import LinearHead, balanced_nll, fit_head, fit_temperature, negative_log_likelihood
+from tlstudio.engine.heads import LinearHead, balanced_nll, clearly_better, fit_head, fit_temperature, negative_log_likelihood
 from tlstudio.engine.loop import Judgement, interpolate, train_stage
 from tlstudio.engine.networks import ModelCard, Network, build_network, save_model, snapshot, torchvision_model
 from tlstudio.engine.weights import load_into, resolve
@@ -244,7 +244,7 @@ class _Training:
                 winner = (loss, share, on_choice, on_val)
         assert winner is not None
         loss, share, on_choice, on_val = winner
-        if loss >= balanced_nll(champion.logits(self.features[choice]), self.targets[choice]):
+        if not clearly_better(on_choice, champion.logits(self.features[choice]), self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])
         self.network.load_state_dict(interpolate(start, best.weights, share))

@@ -1,0 +1,203 @@
+"""Runs on drawn pictures, judged by what they leave behind and by what they said."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.engine.conftest import BACKBONE, train_job
+from tests.factories import class_folders
+from tlstudio.core.backbones import backbone
+from tlstudio.core.durable import read_json
+from tlstudio.core.events import (
+    BatchEnded,
+    EpochEnded,
+    Event,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    StageStarted,
+    WeightsSaved,
+)
+from tlstudio.core.plan import Stage
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.loop import interpolate, parameter_groups, schedule
+from tlstudio.engine.networks import build_network, load_model, snapshot, torchvision_model
+from tlstudio.engine.perform import perform
+from tlstudio.engine.weights import read_weights
+
+
+def run_job(job, should_stop=lambda: False) -> tuple[list[Event], RunFolder, object]:
+    events: list[Event] = []
+    ended = perform(job, events.append, should_stop)
+    return events, RunFolder(Path(job.run)), ended
+
+
+def test_head_learns_and_leaves_the_old_network_alone(head_run: RunFolder, weights_file: Path) -> None:
+    started, ended = head_run.summary()
+    assert started and ended and ended.status == "finished"
+    assert (started.regime, started.stages, started.train_images, started.val_images) == ("head", ("head",), 32, 8)
+    assert ended.val_accuracy is not None and ended.val_accuracy >= 0.75
+    low, high = ended.val_interval or (0, 0)
+    assert low < ended.val_accuracy <= high <= 1
+    network, card = load_model(head_run.model_file)
+    old = build_network(backbone(BACKBONE), torchvision_model(backbone(BACKBONE)), 2)
+    model = torchvision_model(backbone(BACKBONE))
+    model.load_state_dict(read_weights(weights_file))
+    old = build_network(backbone(BACKBONE), model, 2)
+    for name, value in old.blocks.state_dict().items():
+        assert torch.equal(network.blocks.state_dict()[name], value), name
+    assert card.classes == ("disc", "square")
+
+
+def test_the_log_is_what_was_said_and_ends_once(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="fine-tune", epochs=2)
+    events, run, ended = run_job(job)
+    assert list(run.events()) == [event for event in events if not isinstance(event, Progress)]
+    kinds = [type(event) for event in run.events()]
+    assert kinds[0] is RunStarted and kinds[-1] is RunEnded and kinds.count(RunEnded) == 1
+    assert [e.stage for e in run.events() if isinstance(e, StageStarted)] == ["head", "fine-tune"]
+    epochs = [e for e in run.events() if isinstance(e, EpochEnded)]
+    assert [(e.stage, e.epoch) for e in epochs] == [("head", 1), ("fine-tune", 1), ("fine-tune", 2)]
+    for event in run.events():
+        for value in msgspec.to_builtins(event).values():
+            assert not isinstance(value, float) or math.isfinite(value)
+    assert any(isinstance(e, BatchEnded) for e in events) and any(isinstance(e, WeightsSaved) for e in events)
+    assert ended.status == "finished" and ended.result["val_accuracy"] is not None
+
+
+def test_the_same_seed_gives_the_same_weights(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    models = []
+    for name, seed in (("one", 3), ("two", 3), ("other", 4)):
+        job = train_job(drawn_pictures, tmp_path / name, weights_file, regime="fine-tune", epochs=1, seed=seed)
+        _, run, ended = run_job(job)
+        assert ended.status == "finished"
+        models.append(run.model_file.read_bytes())
+    assert models[0] == models[1]
+    assert models[0] != models[2]
+
+
+def test_choices_see_no_val_picture(weights_file: Path, tmp_path: Path) -> None:
+    """Two data sets alike in all but their val pictures must give the same model, temperature included."""
+    cards = []
+    for name, val_seed in (("one", 500), ("two", 900)):
+        root = tmp_path / name
+        class_folders(root / "train", {"disc": 16, "square": 16})
+        class_folders(root / "val", {"disc": 5, "square": 5}, first_seed=val_seed)
+        job = train_job(root, tmp_path / f"run {name}", weights_file, regime="fine-tune", epochs=2)
+        _, run, ended = run_job(job)
+        assert ended.status == "finished"
+        network, card = load_model(run.model_file)
+        cards.append((snapshot(network), card))
+    assert cards[0][1] == cards[1][1]
+    assert all(torch.equal(value, cards[1][0][name]) for name, value in cards[0][0].items())
+
+
+def test_a_stop_keeps_the_best_so_far(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="fine-tune", epochs=50)
+    ended = perform(job, seen.append, lambda: sum(isinstance(e, EpochEnded) for e in seen) >= 2)
+    run = RunFolder(tmp_path / "run")
+    assert ended.status == "stopped"
+    assert ended.result["val_accuracy"] is not None
+    assert load_model(run.model_file)[1].classes == ("disc", "square")
+    assert len([e for e in seen if isinstance(e, EpochEnded)]) < 10
+
+
+def test_a_stop_before_the_first_model_says_so(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file)
+    ended = perform(job, seen.append, lambda: any(isinstance(e, StageStarted) for e in seen))
+    assert ended.status == "stopped" and "before a first model" in ended.what
+    assert isinstance(list(RunFolder(tmp_path / "run").events())[-1], RunEnded)
+
+
+def test_a_picture_that_vanishes_is_named(weights_file: Path, tmp_path: Path) -> None:
+    pictures = class_folders(tmp_path / "pictures", {"disc": 8, "square": 8})
+    seen: list[Event] = []
+    victim = pictures / "disc" / "disc_003.png"
+
+    def emit(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, RunStarted):
+            victim.unlink()
+
+    ended = perform(train_job(pictures, tmp_path / "run", weights_file), emit, lambda: False)
+    assert ended.status == "failed"
+    assert "disc_003.png" in ended.what and "nothing of yours was changed" in ended.hint
+
+
+def test_an_existing_folder_is_never_written_to(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    _, _, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file))
+    assert ended.status == "failed" and "not empty" in ended.what
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("regime", ["cut", "full", "scratch"])
+def test_regimes_to_come_are_refused_in_words(drawn_pictures: Path, weights_file: Path, tmp_path: Path, regime: str) -> None:
+    _, run, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file, regime=regime))
+    assert ended.status == "failed" and "not built yet" in ended.what
+    assert not run.path.exists()
+
+
+def test_auto_takes_a_new_head_for_few_pictures(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    _, run, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file, regime="auto"))
+    plan = run.plan()
+    assert ended.status == "finished" and plan.regime == "head"
+    assert plan.advice is not None and "few" in plan.advice.reasons[0]
+
+
+def test_every_trainable_parameter_is_in_exactly_one_group() -> None:
+    spec = backbone("mobilenet_v3_small")
+    network = build_network(spec, torchvision_model(spec), 3)
+    network.set_trainable(1)
+    stage = Stage("x", "gradient", "", head_lr=1.0, body_lr_span=100.0, weight_decay=0.1)
+    groups = parameter_groups(network, stage)
+    listed = [id(p) for group in groups for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in network.parameters() if p.requires_grad)
+    for group in groups:
+        for parameter in group["params"]:
+            assert (group["weight_decay"] == 0.1) == (parameter.ndim > 1)
+    network.set_trainable(0)
+    rates = {id(p): group["lr"] for group in parameter_groups(network, stage) for p in group["params"]}
+    by_block = [rates[id(next(block.parameters()))] for block in network.blocks]
+    assert by_block == pytest.approx([0.01, 0.01 ** (2 / 3), 0.01 ** (1 / 3)])
+    assert rates[id(network.head.weight)] == 1.0
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    shares = [schedule(x, 0.05) for x in np.linspace(0, 1, 201)]
+    assert shares[0] == 0 and max(shares) == pytest.approx(1) and shares[-1] == pytest.approx(0)
+    assert int(np.argmax(shares)) == 10
+
+
+def test_blending_goes_from_start_to_end() -> None:
+    start, end = nn.Linear(3, 2).state_dict(), nn.Linear(3, 2).state_dict()
+    middle = interpolate(start, end, 0.5)
+    assert torch.allclose(middle["weight"], (start["weight"] + end["weight"]) / 2)
+    assert torch.equal(interpolate(start, end, 1.0)["bias"], end["bias"])
+
+
+def test_the_plan_on_disk_is_the_plan(head_run: RunFolder, weights_file: Path) -> None:
+    raw = read_json(head_run.plan_file, dict)
+    assert raw["weights_file"] == str(weights_file) and raw["seed"] == 0 and raw["version"] == 1
+    assert [stage["kind"] for stage in raw["stages"]] == ["probe"]
+
+
+def test_too_few_pictures_to_judge_fine_tuning(weights_file: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    class_folders(pictures / "train", {"disc": 1, "square": 1})
+    class_folders(pictures / "val", {"disc": 2, "square": 2}, first_seed=50)
+    events, _, ended = run_job(train_job(pictures, tmp_path / "run", weights_file, regime="fine-tune", epochs=1))
+    assert ended.status == "finished"
+    assert [e.code for e in events if isinstance(e, Notice)] == ["too-few-pictures"]
+    assert ended.result["kept"] == "the new head"
