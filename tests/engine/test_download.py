@@ -64,8 +64,10 @@ def test_a_download_arrives_and_is_remembered(server: WeightsServer) -> None:
 
 
 def test_what_is_there_is_not_fetched_again(server: WeightsServer) -> None:
-    fetch(server)
-    assert_whole(fetch(server))
+    file = fetch(server)
+    part_file().write_bytes(b"left behind")
+    assert fetch(server) == file
+    assert file.path.read_bytes() == CONTENT
     assert len(server.requested) == 1
 
 

@@ -86,7 +86,9 @@ def scan(
     problems: list[Problem] = []
     for folder in folders:
         if not folder.is_dir():
-            raise StudioError(f"“{_shown(folder)}” is not a folder.", "Drop a folder with one folder inside it a class.")
+            raise StudioError(
+                f"“{_shown(folder)}” is not a folder.", "Drop a folder with one folder inside it a class."
+            )
     candidates = list(_candidates(folders, problems))
     pace = Pace(emit, "Reading pictures", len(candidates))
     read: list[tuple[_Candidate, tuple[str, int, int] | Problem]] = []
@@ -171,7 +173,8 @@ def _subfolders(folder: Path) -> list[Path]:
         return sorted(child for child in folder.iterdir() if child.is_dir() and not is_ignored(child.name))
     except OSError as error:
         raise StudioError(
-            f"“{_shown(folder)}” cannot be opened: {error.strerror or error}.", "Ask for access, or choose another folder."
+            f"“{_shown(folder)}” cannot be opened: {error.strerror or error}.",
+            "Ask for access, or choose another folder.",
         ) from error
 
 

@@ -31,7 +31,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             # mkstemp makes private files; what the app writes is meant to be shared like any other file.
             Path(temporary).chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -24,7 +24,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_
     """Base of the tagged union; never sent itself."""
 
 
-class RunStarted(_Event, kw_only=True):
+class RunStarted(_Event, frozen=True, kw_only=True):
     run: str
     regime: str
     backbone: str
@@ -38,7 +38,7 @@ class RunStarted(_Event, kw_only=True):
     """Seconds since 1970."""
 
 
-class StageStarted(_Event, kw_only=True):
+class StageStarted(_Event, frozen=True, kw_only=True):
     stage: str
     index: int
     epochs: int
@@ -46,7 +46,7 @@ class StageStarted(_Event, kw_only=True):
     """What happens in this stage, for the user to read."""
 
 
-class BatchEnded(_Event, kw_only=True):
+class BatchEnded(_Event, frozen=True, kw_only=True):
     """Sent at most every 50 ms: reading a loss makes a GPU wait."""
 
     stage: str
@@ -58,7 +58,7 @@ class BatchEnded(_Event, kw_only=True):
     seconds_left: float | None = None
 
 
-class EpochEnded(_Event, kw_only=True):
+class EpochEnded(_Event, frozen=True, kw_only=True):
     """Losses are mean negative log-likelihoods in nats; epochs count from 1 in each stage."""
 
     stage: str
@@ -76,18 +76,18 @@ class EpochEnded(_Event, kw_only=True):
     """This state is the best so far, judged on pictures held out of the training part, never on val."""
 
 
-class WeightsSaved(_Event, kw_only=True):
+class WeightsSaved(_Event, frozen=True, kw_only=True):
     stage: str
     epoch: int
 
 
-class Notice(_Event, kw_only=True):
+class Notice(_Event, frozen=True, kw_only=True):
     code: str
     what: str
     hint: str = ""
 
 
-class RunEnded(_Event, kw_only=True):
+class RunEnded(_Event, frozen=True, kw_only=True):
     status: Status
     val_accuracy: float | None = None
     val_interval: tuple[float, float] | None = None
@@ -102,7 +102,7 @@ class RunEnded(_Event, kw_only=True):
     hint: str = ""
 
 
-class Progress(_Event, kw_only=True):
+class Progress(_Event, frozen=True, kw_only=True):
     """How far a job is; `total` 0 means unknown."""
 
     what: str
@@ -111,7 +111,7 @@ class Progress(_Event, kw_only=True):
     seconds_left: float | None = None
 
 
-class JobEnded(_Event, kw_only=True):
+class JobEnded(_Event, frozen=True, kw_only=True):
     """The last event of a job of the engine process. `result` is what the command line prints with --json."""
 
     status: Status
@@ -124,7 +124,7 @@ Event = RunStarted | StageStarted | BatchEnded | EpochEnded | WeightsSaved | Not
 Emit = Callable[[Event], object]
 ShouldStop = Callable[[], bool]
 
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:

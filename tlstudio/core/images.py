@@ -17,9 +17,10 @@ from PIL import Image, ImageCms, ImageOps
 
 # "JPEG" includes MPO, which Pillow knows by no name of its own when opening.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "ICO")
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .bmp .dib .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .avif .tga .pcx".split()
-)
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga", ".pcx",
+})  # fmt: skip
 NEEDS_CONVERTING = {
     ".heic": "HEIC", ".heif": "HEIC", ".dcm": "DICOM", ".psd": "Photoshop", ".svg": "SVG", ".pdf": "PDF",
     ".cr2": "camera raw", ".nef": "camera raw", ".arw": "camera raw", ".dng": "camera raw", ".eps": "EPS",

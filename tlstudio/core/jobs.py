@@ -14,13 +14,13 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb", tag=str.
     """Base of the tagged union; never sent itself."""
 
 
-class Scan(_Job, kw_only=True):
+class Scan(_Job, frozen=True, kw_only=True):
     """Result: a DatasetIndex."""
 
     folders: tuple[str, ...]
 
 
-class Train(_Job, kw_only=True):
+class Train(_Job, frozen=True, kw_only=True):
     """Result: the run's RunEnded. The run's own events are sent as they happen."""
 
     folders: tuple[str, ...]
@@ -37,14 +37,14 @@ class Train(_Job, kw_only=True):
     threads: int | None = None
 
 
-class Evaluate(_Job, kw_only=True):
+class Evaluate(_Job, frozen=True, kw_only=True):
     """Result: an Evaluation."""
 
     run: str
     folder: str | None = None
 
 
-class Predict(_Job, kw_only=True):
+class Predict(_Job, frozen=True, kw_only=True):
     """Result: {"images": count, "skipped": [Problem], "rows": [Prediction] (the first 1,000), "csv": path or None}."""
 
     run: str
@@ -52,7 +52,7 @@ class Predict(_Job, kw_only=True):
     csv: str | None = None
 
 
-class Export(_Job, kw_only=True):
+class Export(_Job, frozen=True, kw_only=True):
     """Result: an Exported."""
 
     run: str
@@ -60,20 +60,23 @@ class Export(_Job, kw_only=True):
     to: str
 
 
-class Download(_Job, kw_only=True):
+class Download(_Job, frozen=True, kw_only=True):
     """Fetch a backbone's weights. Result: {"path": file}."""
 
     backbone: str
 
 
-class Import(_Job, kw_only=True):
+class Import(_Job, frozen=True, kw_only=True):
     """Copy a weights file into the weights folder. Result: {"backbone": name, "path": file}."""
 
     file: str
 
 
-class Measure(_Job, kw_only=True):
-    """Result: {"device": plain words, "device_hint": why no GPU, or "", "images_per_second": {backbone: forward speed}}."""
+class Measure(_Job, frozen=True, kw_only=True):
+    """Result: {"device": plain words, "device_hint": why no GPU, or "", "images_per_second": {backbone: speed}}.
+
+    The speed is that of the forward pass.
+    """
 
     backbones: tuple[str, ...] = ()
     device: str = "auto"

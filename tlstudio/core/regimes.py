@@ -33,7 +33,8 @@ class RegimeFacts(msgspec.Struct, frozen=True):
 REGIMES: tuple[RegimeFacts, ...] = (
     RegimeFacts("head", "New head", "Keep the whole old network as it is and train only a new last layer.",
                 ("small", "similar"), True),
-    RegimeFacts("fine-tune", "Fine-tune", "Train a new last layer first, then everything: the old part lightly, the new part intensely.",
+    RegimeFacts("fine-tune", "Fine-tune",
+                "Train a new last layer first, then everything: the old part lightly, the new part intensely.",
                 ("large", "similar"), True),
     RegimeFacts("cut", "Cut", "Remove the higher layers too and train a new head on the middle of the old network.",
                 ("small", "different"), False),
@@ -64,7 +65,8 @@ def advise(class_counts: Sequence[int]) -> Advice:
     return Advice(
         "head",
         (
-            f"{total:,} pictures, about {median} a class, are few: training only a new head is quick and hard to overdo.",
+            f"{total:,} pictures, about {median} a class, are few: "
+            "training only a new head is quick and hard to overdo.",
             f"From {LARGE_IMAGES:,} pictures with {LARGE_MEDIAN_CLASS} a class on, fine-tuning would be advised.",
         ),
     )

@@ -33,7 +33,8 @@ class RunFolder:
         """Raise StudioError if the folder already holds something: a run never overwrites."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise StudioError(
-                f"“{self.path}” already exists and is not empty.", "Choose a new folder for the run; nothing was overwritten."
+                f"“{self.path}” already exists and is not empty.",
+                "Choose a new folder for the run; nothing was overwritten.",
             )
 
     def start(self, plan: Plan, index: DatasetIndex, parts: Split) -> None:
@@ -46,7 +47,9 @@ class RunFolder:
     def plan(self) -> Plan:
         """Return the plan. Raises StudioError if this is no run folder or one of a newer version."""
         if not self.plan_file.is_file():
-            raise StudioError(f"“{self.path}” is not a run folder.", "Choose the folder that was given as --run when training.")
+            raise StudioError(
+                f"“{self.path}” is not a run folder.", "Choose the folder that was given as --run when training."
+            )
         plan = read_json(self.plan_file, Plan)
         if plan.version > PLAN_VERSION:
             raise StudioError(f"“{self.path}” was made by a newer version of this app.", "Update the app to open it.")
@@ -70,7 +73,9 @@ class RunFolder:
                     yield decode_event(line)
                 except msgspec.DecodeError:
                     if line.endswith(b"\n"):
-                        raise StudioError(f"The log of {self.path} is damaged.", "The model itself is unharmed.") from None
+                        raise StudioError(
+                            f"The log of {self.path} is damaged.", "The model itself is unharmed."
+                        ) from None
                     return
 
     def summary(self) -> tuple[RunStarted | None, RunEnded | None]:

@@ -48,11 +48,13 @@ def split(index: DatasetIndex, seed: int, val_fraction: float = VAL_FRACTION) ->
     for number, name in enumerate(index.classes):
         if number not in taught:
             raise StudioError(
-                f"Class “{name}” has no picture to learn from.", "Add pictures of it to the training folder, or remove the class."
+                f"Class “{name}” has no picture to learn from.",
+                "Add pictures of it to the training folder, or remove the class.",
             )
     if not by_part["val"]:
         raise StudioError(
-            "There are too few pictures to keep some apart for judging.", "Give at least one class two different pictures."
+            "There are too few pictures to keep some apart for judging.",
+            "Give at least one class two different pictures.",
         )
     return Split(tuple(by_part["train"]), tuple(by_part["val"]), tuple(by_part["test"]), made_by)
 
@@ -83,6 +85,8 @@ def hold_out(
         for positions in shuffled[:-1]:
             if len(taken) + len(positions) / 2 <= wanted:
                 taken += positions
-        out += taken or min(shuffled, key=lambda positions: len(positions))
+        if not taken:
+            taken = min(shuffled, key=len)
+        out += taken
     held = set(out)
     return [i for i in range(len(targets)) if i not in held], sorted(held)

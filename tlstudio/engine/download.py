@@ -52,22 +52,27 @@ def download(
     wanted = weights or spec.weights[0]
     target = weights_dir() / wanted.file
     part = target.with_name(f"{wanted.file}.part")
-    if not (_is_right(target, wanted) or _is_right(part, wanted)):
-        _Download(spec, wanted, part, base_url).run(emit, should_stop)
+    if not _is_right(target, wanted):
         if not _is_right(part, wanted):
-            part.unlink()
-            raise StudioError(
-                f"What arrived is not {wanted.file}: its checksum is wrong. It was thrown away.",
-                "Press Download again. If that does not help, something between here and the server replaces "
-                f"files: copy {wanted.file} from another computer into {target.parent}.",
-            )
-    if part.exists():
+            _Download(spec, wanted, part, base_url).run(emit, should_stop)
+            _require_right(part, wanted)
         part.replace(target)
     return remember(target, sha256_of(target), spec.name, wanted.name)
 
 
 def _is_right(path: Path, wanted: WeightsSpec) -> bool:
     return path.is_file() and sha256_of(path).startswith(wanted.sha256_start)
+
+
+def _require_right(part: Path, wanted: WeightsSpec) -> None:
+    if _is_right(part, wanted):
+        return
+    part.unlink()
+    raise StudioError(
+        f"What arrived is not {wanted.file}: its checksum is wrong. It was thrown away.",
+        "Press Download again. If that does not help, something between here and the server replaces files: "
+        f"copy {wanted.file} from another computer into {part.parent}.",
+    )
 
 
 class _Download:

@@ -52,7 +52,7 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
 
             return _done(export(RunFolder(Path(job.run)), job.format, Path(job.to), emit, should_stop))
         case jobs.Download():
-            from tlstudio.engine.weights import download
+            from tlstudio.engine.download import download
 
             return _done({"path": str(download(backbone(job.backbone), emit, should_stop).path)})
         case jobs.Import():

@@ -295,8 +295,9 @@ class _Expected:
 
 @cache
 def _expected(spec: BackboneSpec) -> _Expected:
-    model = _without_memory(spec)
-    blocks = build_network(spec, model, classes=1).blocks
+    with torch.random.fork_rng(devices=[]):  # building a model draws numbers that no run may miss
+        model = _without_memory(spec)
+        blocks = build_network(spec, model, classes=1).blocks
     in_blocks = {id(value) for value in blocks.state_dict(keep_vars=True).values()}
     tensors = model.state_dict(keep_vars=True)
     needed = frozenset(key for key, value in tensors.items() if id(value) in in_blocks)
@@ -308,13 +309,12 @@ def _expected(spec: BackboneSpec) -> _Expected:
 
 
 def _without_memory(spec: BackboneSpec) -> nn.Module:
-    """Return torchvision's model for its shapes alone; nobody's random numbers change by that."""
-    with torch.random.fork_rng(devices=[]):
-        try:
-            with torch.device("meta"):
-                return torchvision_model(spec)
-        except NotImplementedError:  # RegNet calculates its widths with tensors, which takes real ones
+    """Return torchvision's model for its shapes alone."""
+    try:
+        with torch.device("meta"):
             return torchvision_model(spec)
+    except NotImplementedError:  # RegNet calculates its widths with tensors, which takes real ones
+        return torchvision_model(spec)
 
 
 def _misfit(spec: BackboneSpec, state: Mapping[str, Tensor]) -> str:

@@ -5,6 +5,7 @@ It ends when its input ends, so no engine outlives a window that is gone.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -25,14 +26,16 @@ def main() -> int:
     line_read = threading.Event()
     warm = threading.Thread(target=_warm_up, args=(line_read,), name="warm-up", daemon=True)
     warm.start()
-    line = sys.stdin.buffer.readline()
+    # Unbuffered: a thread that waits in a buffered reader would hold its lock when the interpreter ends, and abort it.
+    orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - open as long as the process lives
+    line = orders.readline()
     line_read.set()
     if not line:
         os._exit(0)  # nobody wants this engine; do not wait for imports that are under way
     job = msgspec.json.decode(line, type=Job)
     warm.join()
     stop = threading.Event()
-    threading.Thread(target=_listen, args=(stop,), name="listen", daemon=True).start()
+    threading.Thread(target=_listen, args=(orders, stop), name="listen", daemon=True).start()
     lock = threading.Lock()
 
     def emit(event: Event) -> None:
@@ -62,8 +65,8 @@ def _warm_up(line_read: threading.Event) -> None:
         __import__(name)
 
 
-def _listen(stop: threading.Event) -> None:
-    for line in sys.stdin.buffer:
+def _listen(orders: io.FileIO, stop: threading.Event) -> None:
+    for line in orders:
         if line.strip() == b"stop":
             stop.set()
     # The window is gone: end within a moment, whatever the job is doing.

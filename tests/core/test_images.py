@@ -1,0 +1,338 @@
+"""Pictures of known colours, in every format and mode, come out as those colours; everything else has a name."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.factories import draw
+from tlstudio.core import images
+from tlstudio.core.images import UnreadableImage, decode, network_view, read_bytes, read_image, resize_short_side
+
+RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 40), (30, 60, 210), (230, 210, 40)
+LOSSLESS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA", "PCX")
+LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
+
+
+def quarters(side_px: int = 64) -> Image.Image:
+    """Red, green / blue, yellow: no two of the eight orientations look alike."""
+    pixels = np.empty((side_px, side_px, 3), np.uint8)
+    half = side_px // 2
+    pixels[:half, :half], pixels[:half, half:] = RED, GREEN
+    pixels[half:, :half], pixels[half:, half:] = BLUE, YELLOW
+    return Image.fromarray(pixels)
+
+
+def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def corners(image: Image.Image) -> list[tuple[int, ...]]:
+    """Return the colours in the middle of the four quarters: top left, top right, bottom left, bottom right."""
+    pixels = np.asarray(image).astype(int)
+    height, width = pixels.shape[:2]
+    return [
+        tuple(pixels[y * height // 4, x * width // 4]) for y, x in ((1, 1), (1, 3), (3, 1), (3, 3))
+    ]
+
+
+def assert_colours(image: Image.Image, expected: list[tuple[int, int, int]], tolerance: int = 0) -> None:
+    assert image.mode == "RGB"
+    assert np.abs(np.array(corners(image)) - np.array(expected)).max() <= tolerance, corners(image)
+
+
+@pytest.mark.parametrize("file_format", LOSSLESS)
+def test_lossless_formats_keep_every_pixel(file_format):
+    picture = quarters()
+    assert np.array_equal(np.asarray(decode(saved(picture, file_format))), np.asarray(picture))
+
+
+@pytest.mark.parametrize("file_format", LOSSY)
+def test_lossy_formats_keep_the_colours(file_format):
+    picture = decode(saved(quarters(), file_format, quality=95))
+    assert picture.size == (64, 64)
+    assert_colours(picture, [RED, GREEN, BLUE, YELLOW], tolerance=6)
+
+
+def test_gif_and_icon_keep_the_colours():
+    assert_colours(decode(saved(quarters(), "GIF")), [RED, GREEN, BLUE, YELLOW], tolerance=6)
+    assert_colours(decode(saved(quarters(), "ICO", sizes=[(64, 64)])), [RED, GREEN, BLUE, YELLOW])
+
+
+def test_every_promised_suffix_is_read(tmp_path):
+    formats = {
+        ".jpe": "JPEG", ".jfif": "JPEG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
+        ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM", ".jp2": "JPEG2000", ".j2k": "JPEG2000",
+    }  # fmt: skip
+    for suffix in images.SUFFIXES:
+        path = tmp_path / f"picture{suffix}"
+        path.write_bytes(saved(quarters(), formats.get(suffix, suffix[1:].upper())))
+        assert_colours(read_image(path), [RED, GREEN, BLUE, YELLOW], tolerance=12)
+
+
+def test_the_content_counts_and_not_the_name():
+    assert_colours(decode(saved(quarters(), "PNG"), ".jpg"), [RED, GREEN, BLUE, YELLOW])
+
+
+# Where a viewer shows the stored corners for each EXIF orientation (Exif 2.3, tag 0x0112).
+UPRIGHT = {
+    1: [RED, GREEN, BLUE, YELLOW], 2: [GREEN, RED, YELLOW, BLUE], 3: [YELLOW, BLUE, GREEN, RED],
+    4: [BLUE, YELLOW, RED, GREEN], 5: [RED, BLUE, GREEN, YELLOW], 6: [BLUE, RED, YELLOW, GREEN],
+    7: [YELLOW, GREEN, BLUE, RED], 8: [GREEN, YELLOW, RED, BLUE],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_stand_upright(file_format, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    wide = quarters().resize((96, 64), Image.Resampling.NEAREST)
+    picture = decode(saved(wide, file_format, exif=exif, quality=95))
+    assert picture.size == ((64, 96) if orientation >= 5 else (96, 64))
+    assert_colours(picture, UPRIGHT[orientation], tolerance=8)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_damaged_exif_block_costs_nothing():
+    content = saved(quarters(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage", quality=95)
+    assert_colours(decode(content), [RED, GREEN, BLUE, YELLOW], tolerance=6)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_16_bit_grey_is_divided_by_257(file_format):
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    pixels = np.asarray(decode(saved(Image.fromarray(grey * 257), file_format)))
+    assert np.array_equal(pixels, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_16_bit_grey_keeps_one_range_for_dark_and_bright_pictures():
+    dark = decode(saved(Image.fromarray(np.full((8, 8), 2570, np.uint16)), "PNG"))
+    assert dark.getpixel((0, 0)) == (10, 10, 10)
+
+
+def test_big_endian_16_bit_grey():
+    stored = np.full((8, 8), 128 * 257, ">u2").tobytes()
+    content = saved(Image.frombytes("I;16B", (8, 8), stored), "TIFF")
+    assert decode(content).getpixel((3, 3)) == (128, 128, 128)
+
+
+def test_16_bit_colour_png():
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    row = b"\x00" + np.array([65535, 32896, 0] * 4, ">u2").tobytes()
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 4)) + chunk(b"IEND", b"")
+    assert decode(b"\x89PNG\r\n\x1a\n" + chunks).getpixel((1, 1)) == (255, 128, 0)
+
+
+def test_float_pictures_reach_from_0_to_1():
+    values = np.array([[0.0, 0.5, 1.0], [-3.0, 7.0, np.nan]], np.float32)
+    pixels = np.asarray(decode(saved(Image.fromarray(values), "TIFF")))
+    assert pixels[..., 0].tolist() == [[0, 128, 255], [0, 255, 0]]
+
+
+def test_cmyk_jpeg():
+    # Cyan, magenta, yellow and black by the plain rule: 255 minus ink, darkened by black.
+    picture = decode(saved(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert np.abs(np.asarray(picture).astype(int) - (255, 0, 0)).max() <= 6
+    assert np.asarray(decode(saved(Image.new("CMYK", (32, 32), (0, 0, 0, 255)), "JPEG"))).max() <= 6
+
+
+def test_grey_and_bilevel_pictures_get_three_equal_channels():
+    assert decode(saved(Image.new("L", (8, 8), 77), "PNG")).getpixel((1, 1)) == (77, 77, 77)
+    assert decode(saved(Image.new("1", (8, 8), 1), "PNG")).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_palette_with_a_transparent_entry_shows_white():
+    palette = Image.new("P", (16, 16), 0)
+    palette.putpalette([*RED, *BLUE])
+    palette.paste(1, (8, 0, 16, 16))
+    picture = decode(saved(palette, "PNG", transparency=1))
+    assert picture.getpixel((2, 2)) == RED
+    assert picture.getpixel((12, 2)) == (255, 255, 255)
+
+
+def test_transparent_grey_and_colour_are_laid_on_white():
+    assert decode(saved(Image.new("LA", (8, 8), (0, 0)), "PNG")).getpixel((1, 1)) == (255, 255, 255)
+    assert decode(saved(Image.new("LA", (8, 8), (100, 255)), "PNG")).getpixel((1, 1)) == (100, 100, 100)
+    half = decode(saved(Image.new("RGBA", (8, 8), (200, 0, 0, 128)), "PNG")).getpixel((1, 1))
+    assert np.abs(np.array(half) - (227, 127, 127)).max() <= 1  # 255 - (255 - colour) * 128 / 255
+    keyed = Image.new("RGB", (8, 8), GREEN)
+    assert decode(saved(keyed, "PNG", transparency=GREEN)).getpixel((1, 1)) == (255, 255, 255)
+
+
+def lab_to_srgb(lightness: float, a: float, b: float) -> np.ndarray:
+    """CIE 15: Lab (D50) to XYZ, Bradford to D65, then IEC 61966-2-1."""
+    fy = (lightness + 16) / 116
+    f = np.array([fy + a / 500, fy, fy - b / 200])
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1.0, 0.8249)
+    linear = np.array(
+        [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
+    ) @ xyz
+    linear = linear.clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("lab", [(255, 0, 0), (128, 40, 0), (150, -30, 40), (90, 10, -30)])
+def test_lab_tiff(lab):
+    lightness, a, b = lab
+    picture = decode(saved(Image.new("LAB", (8, 8), (lightness, a + 128, b + 128)), "TIFF"))
+    assert np.abs(np.array(picture.getpixel((1, 1))) - lab_to_srgb(lightness / 2.55, a, b)).max() <= 3
+
+
+def test_the_first_page_counts():
+    pages = [Image.new("RGB", (16, 16), colour) for colour in (RED, BLUE)]
+    for file_format in ("GIF", "TIFF", "PNG", "WEBP"):
+        content = saved(pages[0], file_format, save_all=True, append_images=pages[1:])
+        assert np.abs(np.array(decode(content).getpixel((5, 5))) - RED).max() <= 8, file_format
+
+
+def test_shrinking_keeps_twice_the_asked_side_and_never_enlarges():
+    content = saved(draw("disc", 1, side_px=1024), "JPEG")
+    assert decode(content, shrink_to_px=100).size == (256, 256)
+    assert decode(content, shrink_to_px=600).size == (1024, 1024)
+
+
+# --- files that are no pictures -------------------------------------------------------------------------------------
+
+
+def refusal(content: bytes, suffix: str = "") -> UnreadableImage:
+    with pytest.raises(UnreadableImage) as caught:
+        decode(content, suffix)
+    return caught.value
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF", "JPEG2000"])
+def test_half_a_file_is_unreadable(file_format):
+    content = saved(draw("disc", 2, side_px=200), file_format)
+    assert refusal(content[: len(content) // 2], f".{file_format.lower()}").code in ("unreadable", "not-a-picture")
+
+
+def test_every_truncation_of_a_jpeg_is_noticed():
+    content = saved(draw("disc", 3), "JPEG")
+    for length in range(0, len(content) - 2, 7):
+        assert refusal(content[:length], ".jpg").code == "unreadable"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::ResourceWarning")
+def test_damaged_bytes_never_raise_anything_else():
+    rng = np.random.default_rng(0)
+    for file_format in (*LOSSLESS, *LOSSY, "GIF"):
+        content = np.frombuffer(saved(draw("square", 4, side_px=32), file_format), np.uint8)
+        for _ in range(25):
+            broken = content.copy()
+            broken[rng.integers(0, len(broken), 6)] = rng.integers(0, 256, 6)
+            try:
+                assert decode(broken.tobytes()).mode == "RGB"
+            except UnreadableImage as refused:
+                assert refused.code in ("not-a-picture", "too-large")
+
+
+def test_text_is_not_a_picture():
+    assert refusal(b"a list of things", ".txt").code == "not-a-picture"
+    assert refusal(b"a list of things", ".png").code == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [(".heic", "HEIC"), (".HEIF", "HEIC"), (".dcm", "DICOM"), (".svg", "SVG"), (".NEF", "camera raw"), (".pdf", "PDF")],
+)
+def test_kinds_that_need_converting_are_named(suffix, kind):
+    refused = refusal(b"\x00\x00\x00\x18ftypheic", suffix)
+    assert refused.code == "unsupported"
+    assert kind in str(refused) and "JPEG" in str(refused)
+
+
+def test_postscript_is_never_interpreted():
+    assert refusal(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", ".eps").code == "unsupported"
+
+
+def bomb_png(width: int, height: int) -> bytes:
+    """A PNG whose header promises many pixels."""
+    picture = saved(Image.new("L", (1, 1)), "PNG")
+    header = b"IHDR" + struct.pack(">II", width, height) + picture[24:29]
+    return picture[:12] + header + struct.pack(">I", zlib.crc32(header)) + picture[33:]
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (65_501, 1), (2**31 - 1, 2**31 - 1)])
+def test_bombs_are_refused_before_decoding(width, height):
+    assert refusal(bomb_png(width, height), ".png").code in ("too-large", "unreadable")
+
+
+def test_a_bomb_inside_an_icon_is_refused():
+    inner = bomb_png(60_000, 60_000)
+    content = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(inner), 22) + inner
+    assert refusal(content, ".ico").code in ("too-large", "not-a-picture")
+
+
+def test_compressed_text_that_explodes_is_refused():
+    picture = saved(Image.new("L", (4, 4)), "PNG")
+    text = b"zTXtnote\x00\x00" + zlib.compress(b"A" * 80_000_000, 9)
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    assert refusal(picture[:33] + chunk + picture[33:], ".png").code == "unreadable"
+
+
+def test_files_that_are_no_files(tmp_path):
+    codes = {}
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name in ("empty.png", "missing.png", "."):
+        with pytest.raises(UnreadableImage) as caught:
+            read_bytes(tmp_path / name)
+        codes[name] = caught.value.code
+    assert codes["empty.png"] == "empty-file"
+    assert codes["missing.png"] == "no-access"
+    assert codes["."] in ("not-a-file", "no-access")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    refused: list[str] = []
+
+    def read() -> None:
+        try:
+            read_bytes(tmp_path / "pipe.jpg")
+        except UnreadableImage as error:
+            refused.append(error.code)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(timeout=10)
+    assert refused == ["not-a-file"]
+
+
+def test_huge_files_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1000)
+    path: Path = tmp_path / "huge.bmp"
+    path.write_bytes(b"B" * 1001)
+    with pytest.raises(UnreadableImage) as caught:
+        read_bytes(path)
+    assert caught.value.code == "too-large"
+
+
+# --- what the network sees --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "resized"), [((100, 50), (64, 32)), ((50, 101), (32, 64)), ((32, 77), (32, 77))])
+def test_the_short_side_sets_the_scale(size, resized):
+    assert resize_short_side(Image.new("RGB", size), 32, "bilinear").size == resized
+
+
+def test_the_network_sees_the_middle():
+    strip = Image.new("RGB", (300, 100), RED)
+    strip.paste(BLUE, (100, 0, 200, 100))
+    view = network_view(strip, 100, 100, "bilinear")
+    assert view.shape == (100, 100, 3) and view.dtype == np.uint8
+    assert (view == BLUE).all()

@@ -1,0 +1,106 @@
+"""An export is right when a stranger's process gives the app's answers with it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from tlstudio.core.backbones import Preprocessing, backbone
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import never
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.export import export, onnx_bytes
+from tlstudio.engine.networks import ModelCard, build_network, load_model, torchvision_model
+from tlstudio.engine.predict import predict
+
+
+STRANGER = """
+import runpy, sys
+for name in ("torch", "torchvision", "tlstudio", "sklearn", "scipy", "PySide6", "safetensors", "msgspec"):
+    sys.modules[name] = None  # importing it fails
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def listen(event: object) -> None:
+    """Nobody listens here."""
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(head_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    made = export(head_run, "onnx", folder, listen, never)
+    assert made.sha256 == hashlib.sha256(Path(made.path).read_bytes()).hexdigest()
+    assert made.parity.images == 8
+    assert made.parity.top1_agreement == 1.0
+    assert made.parity.max_probability_difference < 1e-3
+    return folder
+
+
+def test_the_sample_script_answers_like_the_app(
+    onnx_folder: Path, head_run: RunFolder, drawn_pictures: Path, tmp_path: Path
+) -> None:
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(next(drawn_pictures.rglob("*.png"))).resize((90, 60)).save(turned, exif=exif)
+    # A stranger has neither torch nor the app.
+    ran = subprocess.run(
+        [sys.executable, "-c", STRANGER, onnx_folder / "predict.py", drawn_pictures, turned],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    rows = list(csv.reader(ran.stdout.splitlines()))
+    assert rows[0] == ["path", "class", "probability"]
+    app = predict(head_run, [drawn_pictures, turned], None, listen, never)["rows"]
+    assert len(rows) - 1 == len(app) == 41
+    theirs = {path: (name, float(probability)) for path, name, probability in rows[1:]}
+    for answer in app:
+        name, probability = theirs[answer["path"]]
+        assert name == answer["class"]
+        assert probability == pytest.approx(answer["probability"], abs=0.01)
+
+
+def test_safetensors_are_the_same_model(head_run: RunFolder, tmp_path: Path) -> None:
+    made = export(head_run, "safetensors", tmp_path / "out", listen, never)
+    assert made.parity.max_probability_difference < 1e-5
+    again, _ = load_model(Path(made.path))
+    original, _ = load_model(head_run.model_file)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in original.state_dict().items())
+
+
+def test_nothing_is_overwritten(head_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("precious")
+    with pytest.raises(StudioError, match="already holds"):
+        export(head_run, "onnx", tmp_path, listen, never)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "densenet121", "shufflenet_v2_x1_0", "convnext_tiny"])
+def test_other_architectures_answer_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    spec = backbone(name)
+    network = build_network(spec, torchvision_model(spec), 3).eval()
+    small = Preprocessing(64, 64, "bilinear", spec.mean, spec.std)
+    card = ModelCard(name, ("a", "b", "c"), small, 1.7, "0" * 64)
+    session = onnxruntime.InferenceSession(onnx_bytes(network, card), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    theirs = session.run(None, {"images": images})[0]
+    floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    normalised = (floats - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(3, 1, 1)
+    with torch.inference_mode():
+        ours = (network(normalised) / 1.7).softmax(1).numpy()
+    assert np.abs(theirs - ours).max() < 1e-4

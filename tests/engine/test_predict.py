@@ -1,0 +1,82 @@
+"""Answers for any files: nothing is changed, nothing unreadable is fatal, no cell runs in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.factories import class_folders
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import never
+from tlstudio.core.results import Prediction
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.networks import load_model
+from tlstudio.engine.predict import csv_text, predict
+
+
+def listen(event: object) -> None:
+    """Nobody listens here."""
+
+
+def test_a_folder_to_csv(head_run: RunFolder, tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "new", {"disc": 4, "square": 3}, first_seed=70)
+    (folder / "disc" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (folder / "notes.txt").write_text("hello")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = predict(head_run, [folder], tmp_path / "answers.csv", listen, never)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert result["images"] == 7
+    assert {Path(problem["path"]).name for problem in result["skipped"]} == {"broken.jpg", "notes.txt"}
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["path", "class", "probability", "disc", "square"]
+    for path, name, probability, *all_of_them in rows[1:]:
+        values = [float(value) for value in all_of_them]
+        assert sum(values) == pytest.approx(1, abs=1e-5)
+        assert float(probability) == max(values)
+        assert name == ("disc", "square")[int(np.argmax(values))]
+        assert Path(path).is_file()
+
+
+def test_answers_are_the_networks_with_its_temperature(head_run: RunFolder, drawn_pictures: Path) -> None:
+    """Computed a second way: torchvision's own transforms and a plain softmax."""
+    from PIL import Image
+    from torchvision.models import get_model_weights
+
+    path = next(drawn_pictures.rglob("*.png"))
+    network, card = load_model(head_run.model_file)
+    transform = get_model_weights(card.backbone).DEFAULT.transforms()
+    with torch.inference_mode():
+        logits = network(transform(Image.open(path).convert("RGB")).unsqueeze(0))
+    expected = (logits / card.temperature).softmax(1)[0].numpy()
+    result = predict(head_run, [path], None, listen, never)
+    assert np.allclose(result["rows"][0]["probabilities"], expected, atol=1e-5)
+
+
+def test_an_existing_csv_is_kept(head_run: RunFolder, drawn_pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("precious")
+    with pytest.raises(StudioError, match="already exists"):
+        predict(head_run, [drawn_pictures], tmp_path / "mine.csv", listen, never)
+    assert (tmp_path / "mine.csv").read_text() == "precious"
+
+
+def test_nothing_to_look_at(head_run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="does not exist"):
+        predict(head_run, [tmp_path / "nowhere"], None, listen, never)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StudioError, match="no files"):
+        predict(head_run, [tmp_path / "empty"], None, listen, never)
+    (tmp_path / "empty" / "a.jpg").write_text("text")
+    with pytest.raises(StudioError, match="None of the 1 files"):
+        predict(head_run, [tmp_path / "empty"], None, listen, never)
+
+
+def test_no_cell_is_a_formula() -> None:
+    row = Prediction(path="=cmd.jpg", class_="@evil", probability=0.5, probabilities=(0.5, 0.5))
+    table = list(csv.reader(csv_text(["@evil", "+1"], [row]).splitlines()))
+    assert table[0][3:] == ["'@evil", "'+1"]
+    assert table[1][:2] == ["./=cmd.jpg", "'@evil"]

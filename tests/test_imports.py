@@ -1,0 +1,215 @@
+"""The layers import downward only, nothing heavy at the start, and nothing anywhere runs code from a file."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "tlstudio").rglob("*.py"))
+PROGRAMS = [*SOURCES, *sorted((ROOT / "packaging").rglob("*.py"))]
+
+QT = {"PySide6", "shiboken6", "pyqtgraph"}
+LEARNING = {"torch", "torchvision", "sklearn", "scipy", "safetensors", "onnx", "onnxscript", "onnxruntime"}
+FORBIDDEN = {
+    "core": QT | LEARNING | {"tlstudio.engine", "tlstudio.gui", "tlstudio.cli", "tlstudio.app"},
+    "engine": QT | {"tlstudio.gui", "tlstudio.cli", "tlstudio.app"},
+    "gui": LEARNING | {"tlstudio.engine", "tlstudio.cli"},
+}
+SIBLINGS = {"tlstudio.gui.pages": "_page", "tlstudio.gui.wizard": "_step"}
+"""How the names end of files that do not know each other, by package."""
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def named_imports(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """Yield every imported name in full; `from a import b` yields "a.b"."""
+    for node in nodes:
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                assert level == 0, "imports are written in full"
+                yield from (f"{module}.{alias.name}" for alias in names)
+
+
+def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from outside_functions(child)
+
+
+def within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("layer", FORBIDDEN)
+def test_layers_import_downward_only(layer):
+    for path in (ROOT / "tlstudio" / layer).rglob("*.py"):
+        wrong = [name for name in named_imports(ast.walk(parsed(path))) if within(name, FORBIDDEN[layer])]
+        assert not wrong, f"{shown(path)} imports {wrong}"
+
+
+def test_the_sample_script_s_source_stands_alone():
+    """images.py travels with an export: nothing of the studio may be in it."""
+    allowed = {"PIL", "numpy"} | sys.stdlib_module_names
+    names = named_imports(ast.walk(parsed(ROOT / "tlstudio/core/images.py")))
+    assert not [name for name in names if name.partition(".")[0] not in allowed]
+
+
+@pytest.mark.parametrize("package", SIBLINGS)
+def test_siblings_do_not_know_each_other(package):
+    folder = ROOT / package.replace(".", "/")
+    names = {path.stem for path in folder.glob(f"*{SIBLINGS[package]}.py")}
+    assert names
+    for name in names:
+        others = {f"{package}.{other}" for other in names - {name}}
+        wrong = [found for found in named_imports(ast.walk(parsed(folder / f"{name}.py"))) if within(found, others)]
+        assert not wrong, f"{package}.{name} imports {wrong}"
+
+
+@pytest.mark.parametrize("name", ["__init__", "__main__", "cli"])
+def test_every_start_is_light(name):
+    wrong = [
+        found
+        for found in named_imports(outside_functions(parsed(ROOT / f"tlstudio/{name}.py")))
+        if within(found, QT | LEARNING | {"tlstudio.gui", "tlstudio.engine", "tlstudio.app"})
+    ]
+    assert not wrong
+
+
+def in_new_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_window_s_program_never_imports_the_learning_libraries():
+    program = f"import sys, tlstudio.app; print(sorted({LEARNING!r} & sys.modules.keys()))"
+    answer = in_new_python(program)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_command_line_starts_without_qt_and_the_learning_libraries():
+    answer = in_new_python(f"import sys, tlstudio.cli; print(sorted({LEARNING | QT!r} & sys.modules.keys()))")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_core_s_tests_pass_without_torch_and_qt():
+    answer = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "tests.unimportable", "-p", "no:cacheprovider", "tests/core",
+        ],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
+    assert " passed" in answer.stdout
+
+
+def test_qt_s_python_binding_keeps_none_alive():
+    """A binding that does not match this Python loses a reference to None with every call and ends the process."""
+    program = """
+import sys
+from PySide6.QtCore import QObject
+thing = QObject()
+before = sys.getrefcount(None)
+for _ in range(1000):
+    thing.setObjectName("name")
+print(sys.getrefcount(None) - before)
+"""
+    answer = in_new_python(program)
+    assert answer.returncode == 0, answer.stderr
+    assert abs(int(answer.stdout)) < 100
+
+
+# --- nothing runs code from a file -----------------------------------------------------------------------------------
+
+CODE_RUNNERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop"}
+FORBIDDEN_CALLS = {
+    "eval", "exec", "compile", "os.system", "os.popen", "runpy.run_path", "runpy.run_module", "numpy.load", "np.load",
+    "torch.jit.load", "torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.package.PackageImporter",
+}  # fmt: skip
+
+
+def dotted(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=attr):
+            return f"{dotted(value)}.{attr}"
+        case _:
+            return "?"
+
+
+def dangerous(tree: ast.Module) -> Iterator[str]:
+    """Yield every import and call that could run code which came with a file."""
+    for name in named_imports(ast.walk(tree)):
+        if name.partition(".")[0] in CODE_RUNNERS or within(name, FORBIDDEN_CALLS):
+            yield f"import {name}"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = dotted(node.func)
+        options = {keyword.arg: keyword.value for keyword in node.keywords}
+        if called in FORBIDDEN_CALLS:
+            yield called
+        if called == "torch.load" and not _is_true(options.get("weights_only")):
+            yield "torch.load without weights_only=True"
+        for option in ("shell", "allow_pickle", "trust_repo"):
+            if _is_true(options.get(option)):
+                yield f"{called} with {option}=True"
+
+
+def _is_true(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=shown)
+def test_nothing_runs_code_from_a_file(path):
+    assert not list(dangerous(parsed(path)))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import pickle", "from joblib import load", "eval(text)", "os.system('x')", "torch.load(f)",
+        "torch.jit.load(f)", "torch.load(f, weights_only=False)", "load(f, allow_pickle=True)", "np.load(f)",
+        "from torch.hub import load", "subprocess.run(x, shell=True)",
+    ],
+)  # fmt: skip
+def test_the_check_itself_finds_what_it_should(program):
+    assert list(dangerous(ast.parse(program)))
+
+
+@pytest.mark.parametrize("program", ["net.eval()", "torch.load(f, weights_only=True)", "re.compile(x)", "box.exec()"])
+def test_the_check_itself_leaves_the_rest_alone(program):
+    assert not list(dangerous(ast.parse(program)))
+
+
+# Places that say where this was written, or where packages came from: none belongs into the project.
+MACHINE_PLACES = re.compile(
+    r"/home/\w+|/root\b|/Users/\w+|[A-Z]:\\Users|/work/|\blocalhost:\d|pypi\.org|pythonhosted|anaconda\.(?:org|com)"
+    r"|index-url|find-links|/opt/"
+)
+
+
+def test_no_file_names_a_machine_or_a_package_registry():
+    texts = [*PROGRAMS, *(ROOT / name for name in ("README.md", "pyproject.toml", ".ci/run"))]
+    for path in texts:
+        found = MACHINE_PLACES.findall(path.read_text("utf-8"))
+        assert not found, f"{shown(path)} has {found}"
