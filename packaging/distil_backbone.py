@@ -23,7 +23,6 @@ import argparse
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +73,9 @@ def random_crop(picture: Tensor, size_px: int, rng: np.random.Generator) -> Tens
     return view.flip(-1) if rng.random() < 0.5 else view
 
 
-def crop_batches(pictures: list[Tensor], batch: int, size_px: int, seed: int, pool: ThreadPoolExecutor) -> Iterator[Tensor]:
+def crop_batches(
+    pictures: list[Tensor], batch: int, size_px: int, seed: int, pool: ThreadPoolExecutor
+) -> Iterator[Tensor]:
     """Yield normalised batches (batch, 3, size, size) for ever; mixup on half of them."""
     rng = np.random.default_rng(seed)
 
@@ -121,7 +122,7 @@ def save_state(path: Path, state: dict[str, object]) -> None:
     torch.save(state, buffer)
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def main() -> None:
@@ -199,7 +200,10 @@ def main() -> None:
                 loss = loss + 10 * ((pooled - pooled_teacher).square().mean(0) / spread).mean()
                 logits, logits_teacher = teacher.classifier(pooled), teacher.classifier(pooled_teacher)
                 loss = loss + F.kl_div(
-                    logits.float().log_softmax(-1), logits_teacher.float().log_softmax(-1), log_target=True, reduction="batchmean"
+                    logits.float().log_softmax(-1),
+                    logits_teacher.float().log_softmax(-1),
+                    log_target=True,
+                    reduction="batchmean",
                 )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -223,7 +227,9 @@ def main() -> None:
             print(row, flush=True)
             save_state(state_path, {"blocks": blocks.state_dict(), "optimiser": optimiser.state_dict(), "step": step})
             halves = {
-                f"features.{name}": (value.half() if value.is_floating_point() and value.ndim > 1 else value).contiguous()
+                f"features.{name}": (
+                    value.half() if value.is_floating_point() and value.ndim > 1 else value
+                ).contiguous()
                 for name, value in blocks.state_dict().items()
             }
             save_file(halves, args.out / "studio_small.safetensors")

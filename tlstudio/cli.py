@@ -50,7 +50,9 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tlstudio", description="From folders of pictures to a trustworthy classifier.")
+    parser = argparse.ArgumentParser(
+        prog="tlstudio", description="From folders of pictures to a trustworthy classifier."
+    )
     parser.add_argument("--version", action="version", version=f"tlstudio {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="without a verb the window opens")
 
@@ -75,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
     train.add_argument("--regime", default="auto", choices=("auto", "head", "fine-tune", "cut", "full", "scratch"))
     train.add_argument("--head", default="linear", choices=("linear", "svm", "mlp", "conv"))
-    train.add_argument("--epochs", type=_positive, help="of the stages that count epochs; default: by number of pictures")
+    train.add_argument(
+        "--epochs", type=_positive, help="of the stages that count epochs; default: by number of pictures"
+    )
     train.add_argument("--seed", type=_not_negative, default=0)
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
@@ -117,7 +121,9 @@ def _backbones(arguments: argparse.Namespace) -> int:
         for row in rows:
             _print_json(row)
         return 0
-    print(f"{'name':20}{'million parameters':>20}{'download MB':>13}{'pixels':>8}{'ImageNet %':>12}  {'licence':14}here")
+    print(
+        f"{'name':20}{'million parameters':>20}{'download MB':>13}{'pixels':>8}{'ImageNet %':>12}  {'licence':14}here"
+    )
     for row in rows:
         print(
             f"{row['name']:20}{row['parameters'] / 1e6:20.1f}{row['download_mb']:13.1f}{row['input_px']:8}"
@@ -305,7 +311,11 @@ def _say(event: Event) -> None:
         case BatchEnded():
             pass
         case EpochEnded():
-            judged = "" if event.val_accuracy is None else f"val loss {event.val_loss:.3f}, accuracy {event.val_accuracy:.1%}, "
+            judged = (
+                ""
+                if event.val_accuracy is None
+                else f"val loss {event.val_loss:.3f}, accuracy {event.val_accuracy:.1%}, "
+            )
             print(
                 f"{event.stage} {event.epoch}/{event.epochs}: train loss {event.train_loss:.3f}, "
                 f"accuracy {event.train_accuracy:.1%}, {judged}{event.images_per_second:.0f} pictures/s",

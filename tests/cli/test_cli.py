@@ -88,7 +88,8 @@ def test_scan(pictures: Path, tmp_path: Path) -> None:
     found = objects(tlstudio("scan", pictures, "--json"))
     assert len(found) == 1
     assert found[0] | {"seconds": 0} == {
-        "images": 36, "classes": {"disc": 18, "square": 18}, "splits": {"train": 24, "val": 12}, "problems": [], "seconds": 0,
+        "images": 36, "classes": {"disc": 18, "square": 18}, "splits": {"train": 24, "val": 12}, "problems": [],
+        "seconds": 0,
     }  # fmt: skip
     folder = class_folders(tmp_path / "mixed")
     (folder / "disc" / "bad\x1b[31m.jpg").write_text("no picture")

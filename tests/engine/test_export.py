@@ -22,7 +22,6 @@ from tlstudio.engine.export import export, onnx_bytes
 from tlstudio.engine.networks import ModelCard, build_network, load_model, torchvision_model
 from tlstudio.engine.predict import predict
 
-
 STRANGER = """
 import runpy, sys
 for name in ("torch", "torchvision", "tlstudio", "sklearn", "scipy", "PySide6", "safetensors", "msgspec"):

@@ -130,7 +130,13 @@ def test_damage_is_said_in_plain_words(tmp_path) -> None:
         load_model(file)
     save_model(file, build_network(spec, torchvision_model(spec), 2), card(spec, 2))
     content = file.read_bytes()
-    for damaged in (b"", content[:100], content[: len(content) // 2], b"PK" + content[2:], content.replace(b"squeezenet1_1", b"squeezenet1_0")):
+    for damaged in (
+        b"",
+        content[:100],
+        content[: len(content) // 2],
+        b"PK" + content[2:],
+        content.replace(b"squeezenet1_1", b"squeezenet1_0"),
+    ):
         file.write_bytes(damaged)
         with pytest.raises(StudioError, match="damaged"):
             load_model(file)

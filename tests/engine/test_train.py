@@ -143,7 +143,9 @@ def test_an_existing_folder_is_never_written_to(drawn_pictures: Path, weights_fi
 
 
 @pytest.mark.parametrize("regime", ["cut", "full", "scratch"])
-def test_regimes_to_come_are_refused_in_words(drawn_pictures: Path, weights_file: Path, tmp_path: Path, regime: str) -> None:
+def test_regimes_to_come_are_refused_in_words(
+    drawn_pictures: Path, weights_file: Path, tmp_path: Path, regime: str
+) -> None:
     _, run, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file, regime=regime))
     assert ended.status == "failed" and "not built yet" in ended.what
     assert not run.path.exists()

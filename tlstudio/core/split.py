@@ -59,9 +59,7 @@ def split(index: DatasetIndex, seed: int, val_fraction: float = VAL_FRACTION) ->
     return Split(tuple(by_part["train"]), tuple(by_part["val"]), tuple(by_part["test"]), made_by)
 
 
-def hold_out(
-    targets: Sequence[int], groups: Sequence[str], fraction: float, seed: int
-) -> tuple[list[int], list[int]]:
+def hold_out(targets: Sequence[int], groups: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Return positions (staying, held out), stratified: about `fraction` of every class is held out.
 
     Pictures of one group stay together. Every class with two groups or more has at least one picture on each side;

@@ -149,4 +149,6 @@ def _jitter(square: np.ndarray, strength: float, rng: np.random.Generator) -> np
     brightness, contrast = rng.uniform(1 - strength, 1 + strength, 2)
     middle = float(square.mean())
     values = (np.arange(256) - middle) * contrast + middle * brightness
-    return np.clip(values, 0, 255).astype(np.uint8)[square]
+    table: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
+    changed: np.ndarray = table[square]
+    return changed

@@ -18,7 +18,9 @@ def choose_device(choice: str) -> torch.device:
     Raises StudioError if the wished one is not there.
     """
     if choice == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     if choice == "cuda" and not torch.cuda.is_available():
         raise StudioError("No NVIDIA graphics card can be used on this computer.", "Choose the device “auto” or “cpu”.")
     if choice == "mps" and not torch.backends.mps.is_available():

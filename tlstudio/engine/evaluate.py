@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from tlstudio.core.dataset import DatasetIndex, ImageRecord, Problem, scan
+from tlstudio.core.dataset import DatasetIndex, ImageRecord, Problem, scan, shown_classes
 from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Notice, ShouldStop
-from tlstudio.core.results import ClassScore, Evaluation, Prediction
+from tlstudio.core.results import ClassScore, Evaluation
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.predict import Predictor, write_csv
 from tlstudio.engine.train import wilson
@@ -45,7 +45,7 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
             emit(
                 Notice(
                     code="unknown-classes",
-                    what=f"The model does not know {', '.join(f'“{name}”' for name in unknown)}: these pictures are left out.",
+                    what=f"The model does not know {shown_classes(unknown)}: these pictures are left out.",
                     hint="Name the folders as in training to have them judged.",
                 )
             )
@@ -112,7 +112,11 @@ def score(classes: Sequence[str], truth: np.ndarray, probabilities: np.ndarray, 
         confusion=tuple(tuple(int(n) for n in row) for row in confusion_matrix(truth, given, labels=numbers)),
         per_class=tuple(
             ClassScore(
-                class_=name, precision=float(precision[i]), recall=float(recall[i]), f1=float(f1[i]), support=int(support[i])
+                class_=name,
+                precision=float(precision[i]),
+                recall=float(recall[i]),
+                f1=float(f1[i]),
+                support=int(support[i]),
             )
             for i, name in enumerate(classes)
         ),

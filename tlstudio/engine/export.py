@@ -35,7 +35,10 @@ Format = Literal["onnx", "safetensors"]
 
 
 class _WholeModel(nn.Module):
-    """uint8 pictures (batch, height, width, 3) in, probabilities (batch, classes) out: nothing is left to the caller."""
+    """uint8 pictures (batch, height, width, 3) in, probabilities (batch, classes) out."""
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, network: Network, card: ModelCard) -> None:
         super().__init__()
@@ -165,7 +168,8 @@ def _compare(
 
         def answer(batch: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
-                return whole(torch.from_numpy(batch)).numpy()
+                answers: np.ndarray = whole(torch.from_numpy(batch)).numpy()
+            return answers
 
     pace = Pace(emit, "Comparing the file's answers with the app's", len(views))
     agreed, difference = 0, 0.0

@@ -40,7 +40,8 @@ class LinearHead(msgspec.Struct, frozen=True):
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return (images, classes) for features (images, features)."""
-        return features @ self.weight.T + self.bias
+        logits: np.ndarray = features @ self.weight.T + self.bias
+        return logits
 
     def put_into(self, layer: nn.Linear) -> None:
         """Copy weight and bias into a layer of the same shape."""

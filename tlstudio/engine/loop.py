@@ -116,7 +116,7 @@ def train_stage(
             logits = network(normalise(images))
             loss = F.cross_entropy(logits, wanted)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
             optimiser.step()
             loss_sum += loss.detach() * len(images)

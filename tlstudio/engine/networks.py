@@ -44,7 +44,8 @@ class Tokens(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
-        return tokens + self.pos_embedding
+        positioned: Tensor = tokens + self.pos_embedding
+        return positioned
 
 
 class Network(nn.Module):
@@ -169,7 +170,11 @@ def load_model(path: Path) -> tuple[Network, ModelCard]:
         network = build_network(spec, torchvision_model(spec), len(card.classes))
         network.load_state_dict(tensors)
     except FileNotFoundError as error:
-        raise StudioError(f"There is no trained model in {path.parent}.", "Train it to the end, or choose another run.") from error
+        raise StudioError(
+            f"There is no trained model in {path.parent}.", "Train it to the end, or choose another run."
+        ) from error
     except (OSError, SafetensorError, msgspec.DecodeError, KeyError, TypeError, RuntimeError) as error:
-        raise StudioError(f"The model {path} is damaged or was not made by this app.", "Choose another run, or train again.") from error
+        raise StudioError(
+            f"The model {path} is damaged or was not made by this app.", "Choose another run, or train again."
+        ) from error
     return network.eval(), card

@@ -71,7 +71,8 @@ class Predictor:
         """Return float64 (images, classes) for uint8 squares (images, height, width, 3)."""
         with torch.inference_mode():
             logits = self.network(self.normalise(torch.from_numpy(views).permute(0, 3, 1, 2)))
-            return (logits.double() / self.card.temperature).softmax(1).cpu().numpy()
+            answers: np.ndarray = (logits.double() / self.card.temperature).softmax(1).cpu().numpy()
+        return answers
 
     def prediction(self, path: str, probabilities: np.ndarray, truth: str | None = None) -> Prediction:
         """Return the record of one answer."""
@@ -114,9 +115,7 @@ def predict(
         else:
             rows.append(predictor.prediction(path, answer))
     if not rows:
-        raise StudioError(
-            f"None of the {len(skipped)} files is a picture that can be read.", skipped[0].message
-        )
+        raise StudioError(f"None of the {len(skipped)} files is a picture that can be read.", skipped[0].message)
     if csv_file is not None:
         write_csv(csv_file, predictor.card.classes, rows)
     return {
@@ -137,9 +136,7 @@ def csv_text(classes: Sequence[str], predictions: Iterable[Prediction]) -> str:
     table.writerow(["path", "class", "probability", *(_cell(name) for name in classes)])
     for row in predictions:
         path = f"./{row.path}" if _looks_like_formula(row.path) else row.path
-        table.writerow(
-            [path, _cell(row.class_), f"{row.probability:.6f}", *(f"{p:.6f}" for p in row.probabilities)]
-        )
+        table.writerow([path, _cell(row.class_), f"{row.probability:.6f}", *(f"{p:.6f}" for p in row.probabilities)])
     return text.getvalue()
 
 

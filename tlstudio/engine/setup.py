@@ -65,7 +65,9 @@ def _chosen_backbone(name: str, weights_file: Path | None) -> BackboneSpec:
     if weights_file is not None:
         guessed = guess_backbone(read_weights(weights_file))
         if guessed is None:
-            raise StudioError(f"“{weights_file.name}” fits none of the backbones.", "See `tlstudio backbones` for those that work.")
+            raise StudioError(
+                f"“{weights_file.name}” fits none of the backbones.", "See `tlstudio backbones` for those that work."
+            )
         return guessed
     present = best_present()
     if present is None:

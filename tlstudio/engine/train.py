@@ -11,6 +11,7 @@ import torch
 from scipy.stats import binomtest
 
 from tlstudio.core.backbones import backbone
+from tlstudio.core.errors import StudioError
 from tlstudio.core.events import (
     Emit,
     EpochEnded,
@@ -25,7 +26,6 @@ from tlstudio.core.events import (
     WeightsSaved,
     encode_event,
 )
-from tlstudio.core.errors import StudioError
 from tlstudio.core.plan import Plan, Stage
 from tlstudio.core.results import Interval
 from tlstudio.core.runfolder import RunFolder
@@ -33,7 +33,14 @@ from tlstudio.core.split import hold_out
 from tlstudio.engine.data import ImageStore, Normaliser
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
 from tlstudio.engine.features import forward_pass
-from tlstudio.engine.heads import LinearHead, balanced_nll, clearly_better, fit_head, fit_temperature, negative_log_likelihood
+from tlstudio.engine.heads import (
+    LinearHead,
+    balanced_nll,
+    clearly_better,
+    fit_head,
+    fit_temperature,
+    negative_log_likelihood,
+)
 from tlstudio.engine.loop import Judgement, interpolate, train_stage
 from tlstudio.engine.networks import ModelCard, Network, build_network, save_model, snapshot, torchvision_model
 from tlstudio.engine.weights import load_into, resolve
@@ -69,7 +76,9 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
         except StudioError as error:
             return end(RunEnded(status="failed", what=error.what, hint=error.hint))
         except BaseException as error:
-            end(RunEnded(status="failed", what=f"Something unexpected went wrong: {error!r}.", hint="Please report it."))
+            end(
+                RunEnded(status="failed", what=f"Something unexpected went wrong: {error!r}.", hint="Please report it.")
+            )
             raise
 
 
@@ -126,9 +135,7 @@ class _Training:
         stopped = False
         try:
             for number, stage in enumerate(plan.stages):
-                self.tell(
-                    StageStarted(stage=stage.name, index=number, epochs=stage.epochs, sentence=stage.sentence)
-                )
+                self.tell(StageStarted(stage=stage.name, index=number, epochs=stage.epochs, sentence=stage.sentence))
                 if stage.kind == "probe":
                     self.kept = self._probe(stage)
                 else:
@@ -171,9 +178,7 @@ class _Training:
         """Fit a new head on all training pictures and save the model it makes."""
         started = time.monotonic()
         positions = self.train + self.val
-        rows = forward_pass(
-            self.network.features, self.store, positions, self.normalise, self.tell, self.should_stop
-        )
+        rows = forward_pass(self.network.features, self.store, positions, self.normalise, self.tell, self.should_stop)
         speed = len(positions) / (time.monotonic() - started)
         self.features = np.zeros((len(self.index.images), rows.shape[1]), np.float32)
         self.features[positions] = rows
@@ -231,7 +236,16 @@ class _Training:
             )
 
         best = train_stage(
-            self.network, stage, self.plan, self.store, self.normalise, fit, self.targets, judge, self.tell, self.should_stop
+            self.network,
+            stage,
+            self.plan,
+            self.store,
+            self.normalise,
+            fit,
+            self.targets,
+            judge,
+            self.tell,
+            self.should_stop,
         )
         if best.epoch == 0:
             return self.kept
