@@ -183,6 +183,7 @@ def _train(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         seed=arguments.seed,
         device=arguments.device,
+        download=bool(arguments.backbone),  # naming a backbone asks for it
     )
     printer = _print_event_json if arguments.json else _say
     ended = _perform(job, printer)

@@ -34,6 +34,8 @@ class Train(_Job, frozen=True, kw_only=True):
     device: str = "auto"
     mirror: bool = True
     upside_down: bool = False
+    download: bool = False
+    """Fetch the backbone's weights if they are not on this computer."""
     threads: int | None = None
 
 

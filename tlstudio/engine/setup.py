@@ -14,8 +14,9 @@ from tlstudio.core.plan import Augmentation, Plan, make_stages, training_class_c
 from tlstudio.core.regimes import advise, require_available
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.split import split
-from tlstudio.core.weights_folder import best_present
+from tlstudio.core.weights_folder import best_present, weights_present
 from tlstudio.engine.devices import choose_device
+from tlstudio.engine.download import download
 from tlstudio.engine.weights import guess_backbone, read_weights, resolve
 
 BATCH_SIZE = 32
@@ -33,6 +34,8 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
     weights_file = Path(job.weights).absolute() if job.weights else None
     spec = _chosen_backbone(job.backbone, weights_file)
     device = choose_device(job.device)
+    if job.download and weights_file is None and not weights_present(spec):
+        download(spec, emit, should_stop)
     weights = resolve(spec, weights_file)
     index = scan([Path(folder).absolute() for folder in job.folders], emit, should_stop)
     parts = split(index, job.seed)

@@ -71,7 +71,9 @@ def _listen(orders: io.FileIO, stop: threading.Event) -> None:
             stop.set()
     # The window is gone: end within a moment, whatever the job is doing.
     stop.set()
-    threading.Timer(20.0, os._exit, (1,)).start()
+    giving_up = threading.Timer(20.0, os._exit, (1,))
+    giving_up.daemon = True
+    giving_up.start()
 
 
 if __name__ == "__main__":

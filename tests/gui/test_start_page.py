@@ -1,0 +1,132 @@
+"""Dropping, pasting and choosing folders; recent runs."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton
+
+from tests.factories import class_folders
+from tests.gui.drops import drop
+from tlstudio.core.dataset import scan
+from tlstudio.core.events import RunEnded, RunStarted, encode_event
+from tlstudio.core.paths import data_dir, runs_dir
+from tlstudio.core.plan import Augmentation, Plan
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.core.split import split
+from tlstudio.gui.pages.start_page import StartPage, recent_runs
+from tlstudio.gui.widgets.drop_zone import DropZone
+
+WAIT_MS = 20_000
+
+
+@pytest.fixture
+def page(qtbot):
+    page = StartPage()
+    qtbot.addWidget(page)
+    page.resize(860, 600)
+    page.show()
+    return page
+
+
+def zone_of(page: StartPage) -> DropZone:
+    zone = page.findChild(DropZone)
+    assert zone is not None
+    return zone
+
+
+def button(page: StartPage, text: str) -> QPushButton:
+    return next(found for found in page.findChildren(QPushButton) if text in found.text().replace("&", ""))
+
+
+def a_run(folder, name: str, accuracy: float | None) -> RunFolder:
+    index = scan([folder])
+    run = RunFolder(runs_dir() / name)
+    plan = Plan(
+        backbone="resnet18", weights_file="", weights_sha256="", regime="head", head="linear", stages=(),
+        augmentation=Augmentation(), batch_size=32, seed=0, device="cpu", threads=1,
+    )  # fmt: skip
+    run.start(plan, index, split(index, seed=0))
+    started = RunStarted(
+        run=name, regime="head", backbone="resnet18", device="CPU", classes=index.classes,
+        train_images=10, val_images=2, stages=("head",), time_s=0.0,
+    )  # fmt: skip
+    lines = encode_event(started)
+    if accuracy is not None:
+        lines += encode_event(RunEnded(status="finished", val_accuracy=accuracy, val_interval=(0.8, 0.97)))
+    run.events_file.write_bytes(lines)
+    return run
+
+
+def test_dropped_folders_are_announced_all_at_once(page, qtbot, tmp_path):
+    folders = (tmp_path / "discs", tmp_path / "squares")
+    for folder in folders:
+        folder.mkdir()
+    with qtbot.waitSignal(page.folders_chosen) as heard:
+        assert drop(zone_of(page), folders)
+    assert heard.args == [folders]
+    assert page.message() == ""
+
+
+def test_a_dropped_file_is_explained_and_opens_nothing(page, qtbot, tmp_path):
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"not even a picture")
+    with qtbot.assertNotEmitted(page.folders_chosen):
+        assert drop(zone_of(page), [file])
+    assert "one folder inside it for each class" in page.message()
+
+
+def test_text_dragged_from_elsewhere_is_not_taken(page):
+    assert not drop(zone_of(page), [])
+
+
+def test_folders_can_be_pasted(page, qtbot, tmp_path):
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path))])
+    QGuiApplication.clipboard().setMimeData(mime)
+    zone_of(page).setFocus()
+    with qtbot.waitSignal(page.folders_chosen) as heard:
+        QTest.keySequence(zone_of(page), QKeySequence(QKeySequence.StandardKey.Paste))
+    assert heard.args == [(tmp_path,)]
+
+
+def test_the_sample_pictures_are_drawn_once(page, qtbot):
+    samples = button(page, "sample pictures")
+    with qtbot.waitSignal(page.folders_chosen, timeout=WAIT_MS) as heard:
+        QTest.mouseClick(samples, Qt.MouseButton.LeftButton)
+        assert not samples.isEnabled()
+    ((folder,),) = heard.args
+    assert folder == data_dir() / "samples"
+    assert len(scan([folder]).classes) >= 2
+    assert samples.isEnabled()
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with qtbot.waitSignal(page.folders_chosen, timeout=WAIT_MS):
+        QTest.mouseClick(samples, Qt.MouseButton.LeftButton)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == made
+    assert [path.name for path in data_dir().iterdir() if "samples" in path.name] == ["samples"]
+
+
+def test_recent_runs_are_cards_that_open_by_keyboard(page, qtbot, tmp_path):
+    pictures = class_folders(tmp_path / "pictures")
+    run = a_run(pictures, "Leaves", 0.941)
+    page.refresh()
+    qtbot.waitUntil(lambda: any("Leaves" in found.accessibleName() for found in page.findChildren(QPushButton)))
+    card = next(found for found in page.findChildren(QPushButton) if "Leaves" in found.accessibleName())
+    assert card.accessibleName() == "Run Leaves: Val accuracy 94.1 % (80.0-97.0)"
+    card.setFocus()
+    with qtbot.waitSignal(page.run_chosen) as heard:
+        QTest.keyClick(card, Qt.Key.Key_Space)
+    assert heard.args[0].path == run.path
+
+
+def test_runs_that_ended_early_or_cannot_be_read_do_no_harm(tmp_path):
+    pictures = class_folders(tmp_path / "pictures")
+    a_run(pictures, "Cut off", None)
+    broken = a_run(pictures, "Broken", 0.9)
+    broken.dataset_file.write_text("{", encoding="utf-8")
+    (only,) = recent_runs(runs_dir())
+    assert only.run.path.name == "Cut off"
+    assert only.outcome == "The training was not finished"
+    assert only.pictures == "12 pictures in 2 classes"

@@ -1,0 +1,246 @@
+"""The training page: live, replayed, stopped and failed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, QSettings, Qt
+from PySide6.QtGui import QImage, QPainter, QWheelEvent
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton, QToolButton, QWidget
+
+from tests.gui.run_files import HEAD_STAGE, TUNE_STAGE, batch, choose, epoch, fine_tune_events, run_folder, started
+from tlstudio.core.events import JobEnded, Progress, RunEnded, WeightsSaved
+from tlstudio.core.jobs import Train
+from tlstudio.core.paths import settings_file
+from tlstudio.gui import theme
+from tlstudio.gui.pages.train_page import TrainPage
+from tlstudio.gui.widgets.curves import Curves, GrowingPoints
+from tlstudio.gui.widgets.figure import Figure
+from tlstudio.gui.widgets.record_table import RecordTable
+
+JOB = Train(folders=("leaves",), run="/runs/leaves")
+
+
+@pytest.fixture
+def page(qtbot):
+    page = TrainPage()
+    qtbot.addWidget(page)
+    page.resize(1024, 700)
+    page.show()
+    return page
+
+
+def button(widget: QWidget, text: str):
+    return next(b for kind in (QPushButton, QToolButton) for b in widget.findChildren(kind) if b.text() == text)
+
+
+def texts(page: TrainPage) -> list[str]:
+    return [label.text() for label in page.findChildren(QLabel) if label.isVisibleTo(page)]
+
+
+def curves_of(page: TrainPage) -> dict[str, list]:
+    points = page.findChild(Curves).points
+    lines = {name: getattr(points, name) for name in vars(points) if isinstance(getattr(points, name), GrowingPoints)}
+    return {name: np.column_stack((line.xs, line.ys)).tolist() for name, line in lines.items()}
+
+
+def test_empty_page_leads_to_start(page, qtbot):
+    with qtbot.waitSignal(page.page_requested) as asked:
+        qtbot.mouseClick(button(page, "Go to Start"), Qt.MouseButton.LeftButton)
+    assert asked.args == ["start"]
+
+
+def test_replay_of_the_log_equals_the_live_view(page, qtbot, tmp_path):
+    page.begin(JOB)
+    page.receive(Progress(what="Reading", done=1, total=2, seconds_left=3.0))
+    for event in fine_tune_events():
+        page.receive(event)
+    page.receive(JobEnded(status="finished"))
+    page.findChild(Curves).draw()
+    replayed = TrainPage()
+    qtbot.addWidget(replayed)
+    replayed.resize(page.size())
+    replayed.show()
+    replayed.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    replayed.findChild(Curves).draw()
+    assert texts(replayed) == texts(page)
+    assert curves_of(replayed) == curves_of(page)
+    assert replayed.findChild(RecordTable).texts() == page.findChild(RecordTable).texts()
+    page.setFocus()
+    replayed.setFocus()
+    assert replayed.grab().toImage() == page.grab().toImage()
+
+
+def test_curves_count_epochs_over_the_stages(page):
+    page.begin(JOB)
+    for event in fine_tune_events():
+        page.receive(event)
+    curves = curves_of(page)
+    assert curves["val_accuracy"] == [[1, 86], [2, 90], [3, 94], [4, 92]]
+    assert curves["train_loss"] == [[1, 0.5], [2, 0.5], [3, 0.25], [4, pytest.approx(1 / 6)]]
+    assert curves["batch_loss"] == [[1.5, 0.7], [2.0, 0.65]]
+    points = page.findChild(Curves).points
+    assert points.champion == (1, 0.6, 86)
+    assert points.stages == [("head", 0.0), ("fine-tune", 1.0)]
+
+
+def test_points_survive_growing():
+    points = GrowingPoints()
+    for number in range(1000):
+        points.append(number, -number)
+    assert points.xs.tolist() == list(range(1000))
+    assert points.ys.tolist() == [-number for number in range(1000)]
+
+
+@pytest.mark.parametrize(("kept_epoch", "mark"), [(2, (3, 94)), (3, (4, 92)), (None, (1, 86))])
+def test_ring_is_on_the_state_that_was_kept(page, tmp_path, kept_epoch, mark):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events(kept_epoch)))
+    curves = page.findChild(Curves)
+    assert curves.points.kept == mark
+    curves.draw()
+    assert [(spot.pos().x(), spot.pos().y()) for spot in curves._ring.points()] == [mark]
+
+
+def test_figures_speak_like_a_person(page):
+    page.begin(JOB)
+    for event in (started(), HEAD_STAGE, epoch("head", 1, 0.86, best=True), TUNE_STAGE, batch(2, 0.7)):
+        page.receive(event)
+    shown = {figure.caption(): figure.value() for figure in page.findChildren(Figure)}
+    assert shown == {
+        "Epoch, fine-tune": "1 of 3",
+        "Val accuracy": "86.0 %",
+        "Time left, about": "4 minutes",
+        "Pictures a second\non CPU, 2 threads": "100",
+    }
+    assert page.sentence() == TUNE_STAGE.sentence
+
+
+def test_finished_run_says_how_good_and_what_was_kept(page, qtbot):
+    page.begin(JOB)
+    for event in fine_tune_events():
+        page.receive(event)
+    assert page.sentence() == (
+        "Finished. The accuracy is 94.1 % (90.2-96.8) on 153 pictures it never learned from. "
+        "Kept: the fine-tuned network."
+    )
+    assert not button(page, "Stop").isVisible()
+    with qtbot.waitSignal(page.page_requested) as asked:
+        qtbot.mouseClick(button(page, "See the results"), Qt.MouseButton.LeftButton)
+    assert asked.args == ["results"]
+
+
+def test_run_of_one_stage_explains_its_single_point(page):
+    page.begin(JOB)
+    for event in (started(["head"]), HEAD_STAGE, epoch("head", 1, 0.86, best=True)):
+        page.receive(event)
+    assert any("fitted in one go" in text for text in texts(page))
+    assert curves_of(page)["val_accuracy"] == [[1, 86]]
+
+
+def test_stop_asks_once_and_keeps_the_best(page, qtbot):
+    page.begin(JOB)
+    stop = button(page, "Stop")
+    stop.setFocus()
+    with qtbot.waitSignal(page.stop_requested):
+        qtbot.keyClick(stop, Qt.Key.Key_Space)
+    assert not stop.isEnabled()
+    assert "best state so far is kept" in page.sentence()
+    page.receive(
+        RunEnded(status="stopped", val_accuracy=0.9, val_interval=(0.8, 0.95), val_images=50, kept="the new head")
+    )
+    assert page.sentence().startswith("Stopped, as you asked. The accuracy is 90.0 % (80.0-95.0)")
+    page.begin(JOB)
+    assert button(page, "Stop").isEnabled()
+
+
+def test_failure_says_what_happened_what_is_safe_and_what_next(page):
+    page.begin(JOB)
+    page.receive(WeightsSaved(stage="fine-tune", epoch=6))
+    page.receive(JobEnded(status="failed", what="The disk is full.", hint="Free 2 GB."))
+    assert page.sentence() == (
+        "The disk is full. Your last saved state (stage “fine-tune”, epoch 6) is safe. Free 2 GB."
+    )
+    assert not button(page, "Stop").isVisible()
+
+
+def test_live_run_stays_in_view(page, tmp_path):
+    page.begin(JOB)
+    page.receive(started())
+    page.receive(HEAD_STAGE)
+    page.set_run(run_folder(tmp_path / "other", fine_tune_events()))
+    assert page.sentence() == HEAD_STAGE.sentence
+
+
+def test_run_without_an_end_and_damaged_log_are_said(page, tmp_path):
+    page.set_run(run_folder(tmp_path / "cut", fine_tune_events()[:5]))
+    assert page.sentence().startswith("This run has not ended")
+    damaged = run_folder(tmp_path / "damaged")
+    damaged.events_file.write_text("not json\n")
+    page.set_run(damaged)
+    assert "damaged" in page.sentence()
+
+
+def test_details_hold_the_epochs_as_text(page, qtbot, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    table = page.findChild(RecordTable)
+    assert not table.isVisible()
+    qtbot.mouseClick(button(page, "Details"), Qt.MouseButton.LeftButton)
+    assert table.isVisible()
+    assert table.texts()[2] == ("fine-tune", "2", "0.2500", "0.3000", "90.0 %", "94.0 %", "yes")
+    assert table.accessibleName() == "Epochs of this run"
+
+
+def test_zoom_stays_until_it_is_reset(page, qtbot, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    curves = page.findChild(Curves)
+    curves.draw()
+    whole = curves._accuracy.viewRange()
+    viewport = curves._accuracy.viewport()
+    middle = QPointF(viewport.rect().center())
+    qtbot.waitUntil(lambda: curves._accuracy.getViewBox().width() > 100)
+    turn = QWheelEvent(
+        middle, viewport.mapToGlobal(middle), QPoint(), QPoint(0, 240), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(viewport, turn)
+    zoomed = curves._accuracy.viewRange()
+    assert zoomed[0][1] - zoomed[0][0] < whole[0][1] - whole[0][0]
+    page.receive(batch(3, 0.6))
+    curves.draw()
+    assert curves._accuracy.viewRange() == zoomed
+    qtbot.mouseClick(button(page, "Reset zoom"), Qt.MouseButton.LeftButton)
+    assert curves._accuracy.viewRange() == whole
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_plot_is_saved_and_its_folder_remembered(page, qtbot, tmp_path, ending):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    target = tmp_path / "plots" / f"curves.{ending}"
+    target.parent.mkdir()
+    qtbot.mouseClick(button(page, "Save plot …"), Qt.MouseButton.LeftButton)
+    choose(page.findChild(QFileDialog), target)
+    if ending == "png":
+        assert QImage(str(target)).size() == page.findChild(Curves).size()
+    else:
+        drawing = QImage(page.findChild(Curves).size(), QImage.Format.Format_RGB32)
+        drawing.fill(Qt.GlobalColor.white)
+        with QPainter(drawing) as painter:
+            QSvgRenderer(str(target)).render(painter)
+        colours = {drawing.pixelColor(x, y).name() for x in range(drawing.width()) for y in range(drawing.height())}
+        assert {theme.current().train.lower(), theme.current().val.lower()} <= colours
+    settings = QSettings(str(settings_file()), QSettings.Format.IniFormat)
+    assert settings.value("folders/plots") == str(target.parent)
+
+
+def test_plots_follow_the_scheme(page, qtbot, tmp_path):
+    app = QApplication.instance()
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    curves = page.findChild(Curves)
+    theme.apply(app, "dark")
+    try:
+        assert curves._val_loss.opts["pen"].color().name() == theme.DARK.val.lower()
+        assert curves._loss.backgroundBrush().color().name() == theme.DARK.surface.lower()
+    finally:
+        theme.apply(app, "light")
+    assert curves._val_loss.opts["pen"].color().name() == theme.LIGHT.val.lower()

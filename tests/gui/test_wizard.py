@@ -1,0 +1,284 @@
+"""From folders to a training job, with a real engine process scanning real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QObject, Qt, Slot
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QCheckBox, QLineEdit, QPushButton
+
+from tests.factories import class_folders, part_folders
+from tlstudio.core.backbones import backbone
+from tlstudio.core.dataset import scan
+from tlstudio.core.jobs import Train
+from tlstudio.core.paths import runs_dir, weights_dir
+from tlstudio.core.regimes import REGIMES
+from tlstudio.core.split import split
+from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
+from tlstudio.gui.running_jobs import RunningJobs
+from tlstudio.gui.widgets.regime_chart import BlockStrip, RegimeChart, treatments
+from tlstudio.gui.wizard.options_step import folder_name, free_name
+from tlstudio.gui.wizard.pictures_step import first_pictures
+from tlstudio.gui.wizard.review_step import Measured, ReviewStep
+from tlstudio.gui.wizard.wizard import TrainingWizard
+
+WAIT_MS = 60_000
+LEFT = Qt.MouseButton.LeftButton
+NEVER_ENDING = """
+import time
+say(event="progress", what="Reading pictures", done=1, total=200, seconds_left=400.0)
+sys.stdin.readline()
+say(event="job_ended", status="stopped")
+"""
+
+
+@pytest.fixture
+def jobs(qtbot):
+    running = RunningJobs(EnginePool(WORKER_COMMAND))
+    yield running
+    running.end_all()
+    qtbot.waitUntil(lambda: not running.jobs())
+
+
+@pytest.fixture
+def weights():
+    """A file with the right name: presence is told from names, and nothing here loads it."""
+    (weights_dir() / "resnet18-mine.pth").write_bytes(b"weights")
+
+
+def open_wizard(qtbot, jobs: RunningJobs, *folders: Path) -> TrainingWizard:
+    wizard = TrainingWizard(folders, jobs)
+    qtbot.addWidget(wizard)
+    wizard.open()
+    return wizard
+
+
+def scanned(qtbot, wizard: TrainingWizard) -> TrainingWizard:
+    qtbot.waitUntil(wizard.next_button.isEnabled, timeout=WAIT_MS)
+    return wizard
+
+
+def click(wizard: TrainingWizard, times: int = 1) -> None:
+    for _ in range(times):
+        assert wizard.next_button.isEnabled(), wizard.current_step().title
+        QTest.mouseClick(wizard.next_button, LEFT)
+
+
+def test_the_scan_shows_classes_counts_splits_and_what_was_set_aside(qtbot, jobs, weights, tmp_path):
+    folder = part_folders(tmp_path / "parted", {"train": 6, "val": 3})
+    (folder / "train" / "disc" / "broken.jpg").write_bytes(b"no picture")
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, folder))
+    assert wizard.pictures.overview().class_texts() == [("disc", 9), ("square", 9)]
+    assert wizard.pictures.overview().problem_texts() == [
+        ("The picture is damaged or incomplete.", "broken.jpg", str(folder / "train" / "disc"))
+    ]
+
+
+def test_a_folder_of_one_class_is_refused_with_a_next_step(qtbot, jobs, weights, tmp_path):
+    wizard = open_wizard(qtbot, jobs, class_folders(tmp_path / "alone", ["disc"]))
+    qtbot.waitUntil(lambda: "of one class" in wizard.pictures.message(), timeout=WAIT_MS)
+    assert "second class" in wizard.pictures.message()
+    assert not wizard.next_button.isEnabled()
+
+
+def test_a_few_pictures_of_every_folder_can_be_seen_while_the_scan_reads(tmp_path):
+    folder = part_folders(tmp_path / "parted", {"train": 6, "val": 3})
+    (folder / "train" / "disc" / "notes.txt").write_text("no picture", encoding="utf-8")
+    shown = [Path(path).relative_to(folder).parts for path in first_pictures([folder])]
+    assert [parts[:2] for parts in shown] == [
+        (part, shape) for part in ("train", "val") for shape in ("disc", "square") for _ in range(2)
+    ]
+    assert all(parts[2].endswith(".png") for parts in shown)
+
+
+def test_a_scan_can_be_cancelled(qtbot, worker_that, weights, two_classes):
+    running = RunningJobs(EnginePool(worker_that(NEVER_ENDING)))
+    wizard = open_wizard(qtbot, running, two_classes)
+    cancel = next(found for found in wizard.pictures.findChildren(QPushButton) if found.text() == "Cancel")
+    qtbot.waitUntil(lambda: bool(running.jobs()) and cancel.isVisible())
+    QTest.mouseClick(cancel, LEFT)
+    qtbot.waitUntil(lambda: "was stopped" in wizard.pictures.message(), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not running.jobs())
+    running.end_all()
+
+
+def test_closing_the_wizard_ends_its_work(qtbot, worker_that, weights, two_classes):
+    running = RunningJobs(EnginePool(worker_that(NEVER_ENDING)))
+    wizard = open_wizard(qtbot, running, two_classes)
+    QTest.mouseClick(wizard.cancel_button, LEFT)
+    qtbot.waitUntil(lambda: not running.jobs(), timeout=WAIT_MS)
+    assert not wizard.isVisible()
+    running.end_all()
+
+
+def test_without_weights_the_way_ends_at_the_backbone_until_there_are_some(qtbot, jobs, two_classes):
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    click(wizard)
+    assert wizard.current_step() is wizard.backbone
+    assert not wizard.next_button.isEnabled()
+    assert "not on this computer" in wizard.backbone.message()
+    (weights_dir() / "resnet18-mine.pth").write_bytes(b"weights")
+    wizard.backbone.choose("resnet18")
+    assert wizard.next_button.isEnabled()
+    assert wizard.regime.strip.blocks()[-1] == ("head", "new")
+
+
+def test_a_wrong_weights_file_is_refused_in_words(qtbot, jobs, two_classes, tmp_path):
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    click(wizard)
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"certainly no weights")
+    before = wizard.backbone.message()
+    wizard.backbone.import_file(file)
+    qtbot.waitUntil(lambda: wizard.backbone.message() != before, timeout=WAIT_MS)
+    assert "weights.pth" in wizard.backbone.message()
+    assert not wizard.next_button.isEnabled()
+
+
+def test_every_choice_reaches_the_job_and_going_back_loses_none(qtbot, jobs, weights, two_classes):
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    click(wizard, 2)
+    assert wizard.current_step() is wizard.regime
+    QTest.mouseClick(wizard.regime.chart.quarter("fine-tune"), LEFT)
+    click(wizard)
+    name = wizard.options.findChild(QLineEdit)
+    assert name is not None
+    assert name.text() == "pictures"
+    name.selectAll()
+    QTest.keyClicks(name, "My shapes")
+    mirror, upside_down, *_ = wizard.options.findChildren(QCheckBox)
+    QTest.keyClick(mirror, Qt.Key.Key_Space)
+    QTest.keyClick(upside_down, Qt.Key.Key_Space)
+    click(wizard)
+    for _ in range(4):
+        QTest.mouseClick(wizard.back_button, LEFT)
+    assert wizard.current_step() is wizard.pictures
+    click(wizard, 4)
+    assert wizard.current_step() is wizard.review
+    with qtbot.waitSignal(wizard.train_requested) as heard:
+        click(wizard)
+    (job,) = heard.args
+    assert isinstance(job, Train)
+    assert (job.regime, job.backbone, job.mirror, job.upside_down) == ("fine-tune", "resnet18", False, True)
+    assert job.run == str(runs_dir() / "My shapes")
+    assert job.folders == (str(two_classes),)
+
+
+def test_a_name_that_exists_is_not_taken(qtbot, jobs, weights, two_classes):
+    (runs_dir() / "Old").mkdir()
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    click(wizard, 3)
+    name = wizard.options.findChild(QLineEdit)
+    assert name is not None
+    name.selectAll()
+    QTest.keyClicks(name, "Old")
+    assert not wizard.next_button.isEnabled()
+    QTest.keyClicks(name, " one")
+    assert wizard.next_button.isEnabled()
+
+
+def test_names_become_folder_names_every_system_takes():
+    assert folder_name(' a/b\\c: "d"? ') == "a b c d"
+    assert folder_name("...") == ""
+    assert len(folder_name("x" * 500)) == 100
+
+
+def test_a_free_name_gets_a_number(tmp_path):
+    (tmp_path / "Leaves").mkdir()
+    (tmp_path / "Leaves 2").mkdir()
+    assert free_name("Leaves", tmp_path) == "Leaves 3"
+    assert free_name("Moss", tmp_path) == "Moss"
+
+
+class Chosen(QObject):
+    """Remembers what a chart announced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.regimes: list[str] = []
+
+    @Slot(str)
+    def take(self, regime: str) -> None:
+        self.regimes.append(regime)
+
+
+@pytest.fixture
+def chart(qtbot):
+    chart = RegimeChart()
+    qtbot.addWidget(chart)
+    chart.advise("head")
+    chart.choose("head")
+    chart.resize(700, 300)
+    chart.show()
+    return chart
+
+
+def test_a_quarter_is_chosen_by_click(chart):
+    chosen = Chosen()
+    chart.chosen.connect(chosen.take)
+    QTest.mouseClick(chart.quarter("fine-tune"), LEFT)
+    assert (chart.regime(), chosen.regimes) == ("fine-tune", ["fine-tune"])
+
+
+def test_a_quarter_is_chosen_by_arrow_keys(chart):
+    chart.quarter("head").setFocus()
+    QTest.keyClick(chart.quarter("head"), Qt.Key.Key_Up)
+    assert chart.regime() == "fine-tune"
+    QTest.keyClick(chart.quarter("fine-tune"), Qt.Key.Key_Down)
+    assert chart.regime() == "head"
+
+
+def test_quarters_of_later_versions_say_so_and_cannot_be_chosen(chart):
+    for facts in REGIMES:
+        quarter = chart.quarter(facts.name)
+        assert quarter.accessibleName() == facts.title
+        assert facts.sentence in quarter.accessibleDescription()
+        if not facts.available:
+            QTest.mouseClick(quarter, LEFT)
+            assert chart.regime() == "head"
+            assert "Not in this version" in quarter.toolTip()
+    assert "Advised" in chart.quarter("head").accessibleDescription()
+
+
+@pytest.mark.parametrize("facts", REGIMES, ids=[facts.name for facts in REGIMES])
+def test_the_strip_tells_what_happens_to_every_block(qtbot, facts):
+    names = tuple(block.name for block in backbone("resnet18").blocks)
+    blocks = treatments(facts.name, names)
+    assert [name for name, _ in blocks] == [*names, "head"]
+    strip = BlockStrip()
+    qtbot.addWidget(strip)
+    strip.show_blocks(blocks)
+    assert strip.accessibleDescription().endswith("head: new")
+    assert not strip.grab().isNull()
+
+
+def test_head_freezes_all_and_fine_tune_nothing():
+    assert {what for _, what in treatments("head", ("a", "b"))} == {"frozen", "new"}
+    assert treatments("fine-tune", ("a", "b")) == (("a", "light"), ("b", "strong"), ("head", "new"))
+    assert treatments("cut", ("a", "b", "c", "d"))[2:4] == (("c", "removed"), ("d", "removed"))
+
+
+def test_the_review_speaks_in_sentences(qtbot, two_classes):
+    index = scan([two_classes])
+    review = ReviewStep()
+    qtbot.addWidget(review)
+    job = Train(folders=(str(two_classes),), run="/somewhere/Leaves", regime="fine-tune", upside_down=True)
+    parts, spec = split(index, seed=0), backbone("resnet18")
+    review.show_plan(job, index, parts, spec, None)
+    assert review.line("Time") == "Being measured …"
+    measured = Measured("CPU, 8 threads", "No graphics card was found.", {"resnet18": 50})
+    review.show_plan(job, index, parts, spec, measured)
+    assert review.line("Pictures") == "12 pictures in 2 classes."
+    assert review.line("Device") == "CPU, 8 threads. No graphics card was found."
+    # 6,000 pictures to learn from, three looks each, at 50 looks a second.
+    assert review.line("Time") == "About 6 minutes."
+    assert "upside down" in review.line("Changes")
+
+
+def test_measured_speeds_reach_the_cards(qtbot, jobs, weights, two_classes):
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    qtbot.waitUntil(lambda: not jobs.jobs(), timeout=WAIT_MS)
+    card = next(found for found in wizard.findChildren(QPushButton) if found.accessibleName() == "ResNet-18")
+    assert "pictures a second here" in card.accessibleDescription()

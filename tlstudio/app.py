@@ -1,0 +1,107 @@
+"""Opens the window: first the window, then everything that takes time."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import traceback
+from types import TracebackType
+
+from PySide6.QtCore import QObject, QSocketNotifier, QThreadPool, QTimer, Signal, Slot
+from PySide6.QtWidgets import QApplication
+
+from tlstudio import __version__
+from tlstudio.gui import theme
+from tlstudio.gui.dialogs import show_unexpected
+from tlstudio.gui.engine_thread import append_to_crash_log
+from tlstudio.gui.main_window import APP_TITLE, MainWindow, saved_scheme
+
+POOL_PATIENCE_MS = 5000
+
+
+def main(argv: list[str]) -> int:
+    """Show the window until it is closed; return the exit code."""
+    if loses_none():
+        print(
+            "The installed PySide6 does not work with this version of Python and would end the app after a while. "
+            "Install a version of PySide6-Essentials below 6.12, or Python 3.12 or newer.",
+            file=sys.stderr,
+        )
+        return 1
+    app = QApplication([sys.argv[0], *argv])
+    app.setApplicationName("tlstudio")
+    app.setApplicationDisplayName(APP_TITLE)
+    app.setApplicationVersion(__version__)
+    theme.apply(app, saved_scheme())
+    app.setWindowIcon(theme.icon("app"))
+    reporter = _BugReporter(app)
+    sys.excepthook = reporter.hook
+    window = MainWindow()
+    _Signals(window)
+    window.show()
+    QTimer.singleShot(0, window.warm_up)
+    code = app.exec()
+    window.close_now()
+    QThreadPool.globalInstance().clear()
+    QThreadPool.globalInstance().waitForDone(POOL_PATIENCE_MS)
+    sys.excepthook = sys.__excepthook__
+    return code
+
+
+def loses_none() -> bool:
+    """Return whether calls into Qt that return nothing each lose a reference to None, which ends Python in the end."""
+    probe = QObject()
+    before = sys.getrefcount(None)
+    for _ in range(100):
+        probe.setObjectName("probe")
+    return before - sys.getrefcount(None) > 50
+
+
+class _BugReporter(QObject):
+    """Writes down exceptions nobody caught, from any thread, and tells the user once at a time."""
+
+    _raised = Signal(str)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._raised.connect(self._tell)
+
+    def hook(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Take the place of sys.excepthook."""
+        text = "".join(traceback.format_exception(kind, error, trace))
+        append_to_crash_log(text)
+        print(text, file=sys.stderr)
+        self._raised.emit(kind.__name__)
+
+    @Slot(str)
+    def _tell(self, summary: str) -> None:
+        if QApplication.activeModalWidget() is None:
+            show_unexpected(QApplication.activeWindow(), summary)
+
+
+class _Signals(QObject):
+    """Closes the window when the system or Ctrl-C asks the program to end."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        # Python runs its handlers between bytecodes only; the socket wakes Qt's loop so that there are some.
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        signal.set_wakeup_fd(self._write.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _heard)
+        self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(self._close)
+
+    @Slot()
+    def _close(self) -> None:
+        self._notifier.setEnabled(False)
+        self._window.close_now()
+        QApplication.quit()
+
+
+def _heard(number: int, frame: object) -> None:
+    """The socket tells the window; there is nothing left to do here."""

@@ -1,0 +1,419 @@
+"""The window's frame: rail, header, status line. Composes the pages and knows nothing of what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, Slot
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QGuiApplication, QKeySequence, QShowEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import Event, JobEnded, Progress, RunEnded
+from tlstudio.core.jobs import Download, Evaluate, Export, Import, Job, Measure, Predict, Scan, Train
+from tlstudio.core.paths import settings_file
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.gui import theme, words
+from tlstudio.gui.dialogs import AboutDialog, confirm_close
+from tlstudio.gui.engine_thread import EnginePool
+from tlstudio.gui.pages.evaluate_page import ResultsPage
+from tlstudio.gui.pages.export_page import ExportPage
+from tlstudio.gui.pages.page import Page
+from tlstudio.gui.pages.pictures_page import PicturesPage
+from tlstudio.gui.pages.runs_page import RunsPage
+from tlstudio.gui.pages.start_page import StartPage
+from tlstudio.gui.pages.train_page import TrainPage
+from tlstudio.gui.pages.try_page import TryPage
+from tlstudio.gui.running_jobs import RunningJobs
+from tlstudio.gui.training_share import TrainingShare
+from tlstudio.gui.wizard.wizard import TrainingWizard
+
+APP_TITLE = "Transfer Learning Studio"
+MINIMUM_SIZE = QSize(1024, 700)
+NEEDS_RUN = "Train a classifier, or open one under Runs, to see this page."
+NEEDS_MODEL = "This page needs a trained classifier. Train one, or open one under Runs."
+PAGES = (
+    ("start", "Start", ""),
+    ("pictures", "Pictures", NEEDS_RUN),
+    ("train", "Train", NEEDS_RUN),
+    ("results", "Results", NEEDS_MODEL),
+    ("try", "Try", NEEDS_MODEL),
+    ("export", "Export", NEEDS_MODEL),
+    ("runs", "Runs", ""),
+)
+JOB_WORDS: dict[type[Job], str] = {
+    Scan: "Reading pictures",
+    Train: "Training",
+    Evaluate: "Judging the classifier",
+    Predict: "Classifying pictures",
+    Export: "Exporting",
+    Download: "Fetching weights",
+    Import: "Checking weights",
+}
+ASK_BEFORE_STOPPING = (Train, Predict, Export, Download)
+
+
+class MainWindow(QMainWindow):
+    """Rail, header, pages and status line; runs the pages' jobs and hands events back."""
+
+    def __init__(self, pool: EnginePool | None = None) -> None:
+        super().__init__()
+        self.setMinimumSize(MINIMUM_SIZE)
+        self._jobs = RunningJobs(pool or EnginePool(), self)
+        self._jobs.changed.connect(self._show_jobs)
+        self._jobs.progressed.connect(self._follow_job)
+        self._run: RunFolder | None = None
+        self._share = TrainingShare()
+        self._percent: int | None = None
+        self._has_trained = False
+        self._leaving = False
+        self.wizard: TrainingWizard | None = None
+        self.start_page = StartPage()
+        self.start_page.folders_chosen.connect(self.open_wizard)
+        self.train_page = TrainPage()
+        self.pages: dict[str, Page] = {
+            "start": self.start_page,
+            "pictures": PicturesPage(),
+            "train": self.train_page,
+            "results": ResultsPage(),
+            "try": TryPage(),
+            "export": ExportPage(),
+            "runs": RunsPage(),
+        }
+        self._stack = QStackedWidget()
+        for page in self.pages.values():
+            self._stack.addWidget(page)
+            # Pages live in this thread, so a bound page reaches the jobs without crossing threads.
+            page.job_requested.connect(partial(self._start_job, page))
+            page.stop_requested.connect(partial(self._jobs.stop, page))
+            page.run_chosen.connect(self._open_run)
+            page.page_requested.connect(self.show_page)
+        self._rail = QButtonGroup(self)
+        self._title = QLabel()
+        self._title.setProperty("role", "title")
+        self._state = QLabel()
+        self._state.setProperty("role", "muted")
+        for label in (self._title, self._state):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self._device = QLabel("Looking at this computer …")
+        self._device.setProperty("role", "muted")
+        self._job_line = QLabel()
+        self._job_line.setProperty("role", "muted")
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setAccessibleDescription("Ends the work named beside it.")
+        self._cancel.clicked.connect(self._cancel_newest)
+        for label in (self._device, self._job_line):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self._lay_out()
+        self._add_menus()
+        self._restore()
+        self.set_run(None)
+        self.show_page("start")
+        self._show_jobs()
+
+    def warm_up(self) -> None:
+        """Start the engine behind the window, and ask it what this computer has."""
+        self._jobs.start(Measure(), self)
+
+    @Slot(object)
+    def receive(self, event: Event) -> None:
+        """Take what the engine says about this computer."""
+        if isinstance(event, JobEnded) and event.status == "finished" and event.result:
+            self._device.setText(event.result["device"])
+            self._device.setToolTip(event.result["device_hint"])
+
+    @Slot(object)
+    def open_wizard(self, folders: Sequence[Path]) -> None:
+        """Begin a new classifier from these folders."""
+        if self._is_training():
+            self.start_page.say("A training is running. Stop it on the Train page, or let it end, before the next one.")
+            return
+        self.wizard = TrainingWizard(folders, self._jobs, self)
+        self.wizard.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.wizard.train_requested.connect(self._train)
+        self.wizard.open()
+
+    @Slot(str)
+    def show_page(self, name: str) -> None:
+        """Go to a page, if it can be used."""
+        button = self._rail.button(list(self.pages).index(name))
+        if button.isEnabled():
+            button.setChecked(True)
+            self._stack.setCurrentWidget(self.pages[name])
+            if name == "start":
+                self.start_page.refresh()
+
+    def page_name(self) -> str:
+        """Return the name of the page in view."""
+        return list(self.pages)[self._stack.currentIndex()]
+
+    def set_run(self, run: RunFolder | None) -> None:
+        """Show this run on all pages."""
+        self._run = run
+        for page in self.pages.values():
+            page.set_run(run)
+        self._show_header()
+        self._show_reachable()
+
+    def close_now(self) -> None:
+        """Stop all work and close without asking."""
+        self._leaving = True
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        running = self._jobs.jobs()
+        asks = any(isinstance(job, ASK_BEFORE_STOPPING) for job in running)
+        if asks and not self._leaving and not confirm_close(self, self._is_training()):
+            event.ignore()
+            return
+        self._leaving = True
+        self._remember()
+        self.hide()
+        self._jobs.end_all()
+        event.accept()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.pages[self.page_name()].setFocus()
+
+    def _start_job(self, page: Page, job: Job) -> None:
+        self._jobs.start(job, page)
+
+    @Slot(object)
+    def _open_run(self, run: RunFolder) -> None:
+        self.set_run(run)
+        self.show_page("results" if run.model_file.is_file() else "train")
+
+    @Slot(object)
+    def _train(self, job: Train) -> None:
+        self._share, self._percent = TrainingShare(), 0
+        self.train_page.begin(job)
+        self._jobs.start(job, self.train_page)
+        self._title.setText(Path(job.run).name)
+        self._state.setText("The training is running.")
+        self._show_window_title()
+        self._has_trained = True
+        self._show_reachable()
+        self.show_page("train")
+
+    @Slot(object, object)
+    def _follow_job(self, job: Job, event: Event) -> None:
+        if job in self._shown_jobs()[-1:]:
+            self._job_line.setText(_progress_sentence(event) if isinstance(event, Progress) else f"{_name(job)} …")
+        if isinstance(job, Train):
+            self._follow_training(job, event)
+
+    def _follow_training(self, job: Train, event: Event) -> None:
+        if self._percent is None:  # the run has ended, and now its process too
+            return
+        if not isinstance(event, RunEnded | JobEnded):
+            self._percent = int(100 * self._share.take(event))
+            self._show_window_title()
+            return
+        self._percent = None
+        QApplication.alert(self)
+        run = RunFolder(Path(job.run))
+        if run.plan_file.is_file():
+            self.set_run(run)
+            self.start_page.refresh()
+        else:
+            self._state.setText("The training could not begin.")
+            self._show_window_title()
+
+    @Slot()
+    def _show_jobs(self) -> None:
+        running = self._shown_jobs()
+        self._cancel.setVisible(bool(running))
+        self._job_line.setText(f"{_name(running[-1])} …" if running else "")
+        self._show_reachable()
+
+    @Slot()
+    def _cancel_newest(self) -> None:
+        running = self._shown_jobs()
+        if running:
+            self._jobs.stop_job(running[-1])
+
+    def _shown_jobs(self) -> list[Job]:
+        """Return the work that the user asked for."""
+        return [job for job in self._jobs.jobs() if not isinstance(job, Measure)]
+
+    def _is_training(self) -> bool:
+        return any(isinstance(job, Train) for job in self._jobs.jobs())
+
+    def _show_header(self) -> None:
+        title, state = APP_TITLE, "Drop a folder of pictures to begin, or open a run."
+        if self._run is not None:
+            title = self._run.path.name
+            try:
+                index = self._run.dataset()
+                aside = f", {len(index.problems):,} set aside or noted" if index.problems else ""
+                state = f"{words.pictures(len(index.images))} in {len(index.classes)} classes{aside}"
+            except StudioError as error:
+                state = error.what
+        self._title.setText(title)
+        self._state.setText(state)
+        self._show_window_title()
+
+    def _show_window_title(self) -> None:
+        parts = [] if self._percent is None else [f"{self._percent} %"]
+        title = self._title.text()
+        parts += [APP_TITLE] if title == APP_TITLE else [title, APP_TITLE]
+        self.setWindowTitle(" – ".join(parts))
+
+    def _show_reachable(self) -> None:
+        has_run = self._run is not None
+        has_model = self._run is not None and self._run.model_file.is_file()
+        met = {"": True, NEEDS_RUN: has_run, NEEDS_MODEL: has_model}
+        for number, (name, title, why_not) in enumerate(PAGES):
+            usable = met[why_not] or (name == "train" and self._has_trained)
+            button = self._rail.button(number)
+            button.setEnabled(usable)
+            button.setToolTip("" if usable else why_not)
+            button.setAccessibleDescription("" if usable else why_not)
+            button.setAccessibleName(title)
+
+    @Slot(int)
+    def _go(self, number: int) -> None:
+        self.show_page(list(self.pages)[number])
+
+    def _lay_out(self) -> None:
+        rail = QWidget()
+        rail.setFixedWidth(theme.RAIL_WIDTH_PX)
+        column = QVBoxLayout(rail)
+        column.setContentsMargins(theme.SPACE_INSIDE, theme.SPACE, theme.SPACE_INSIDE, theme.SPACE)
+        column.setSpacing(theme.SPACE_TIGHT)
+        for number, (name, title, _) in enumerate(PAGES):
+            button = QToolButton()
+            button.setText(title)
+            button.setCheckable(True)
+            button.setProperty("role", "rail")
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            button.setIconSize(QSize(theme.ICON_PX, theme.ICON_PX))
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setShortcut(QKeySequence(f"Ctrl+{number + 1}"))
+            theme.set_icon(button, name)
+            self._rail.addButton(button, number)
+            if name == "runs":
+                column.addStretch()
+            column.addWidget(button)
+        self._rail.idClicked.connect(self._go)
+        header = QVBoxLayout()
+        header.setContentsMargins(theme.SPACE_PAGE, theme.SPACE, theme.SPACE_PAGE, theme.SPACE - 4)
+        header.setSpacing(2)
+        header.addWidget(self._title)
+        header.addWidget(self._state)
+        right = QVBoxLayout()
+        right.setSpacing(0)
+        right.addLayout(header)
+        right.addWidget(_rule(horizontal=True))
+        right.addWidget(self._stack, 1)
+        central = QWidget()
+        across = QHBoxLayout(central)
+        across.setContentsMargins(0, 0, 0, 0)
+        across.setSpacing(0)
+        across.addWidget(rail)
+        across.addWidget(_rule(horizontal=False))
+        across.addLayout(right, 1)
+        self.setCentralWidget(central)
+        status = self.statusBar()
+        status.setSizeGripEnabled(False)
+        status.setContentsMargins(theme.SPACE, 2, theme.SPACE, 2)
+        status.addWidget(self._device)
+        status.addPermanentWidget(self._job_line)
+        status.addPermanentWidget(self._cancel)
+
+    def _add_menus(self) -> None:
+        file = self.menuBar().addMenu("&File")
+        new = file.addAction("&New classifier from a folder …", self._choose_folder)
+        new.setShortcut(QKeySequence.StandardKey.Open)
+        file.addSeparator()
+        leave = file.addAction("&Quit", self.close)
+        leave.setShortcut(QKeySequence.StandardKey.Quit)
+        leave.setMenuRole(QAction.MenuRole.QuitRole)
+        view = self.menuBar().addMenu("&View")
+        self.schemes = QActionGroup(self)
+        for scheme, title in (("system", "Colours of the &system"), ("light", "&Light"), ("dark", "&Dark")):
+            action = self.schemes.addAction(title)
+            action.setCheckable(True)
+            action.setData(scheme)
+            view.addAction(action)
+        self.schemes.triggered.connect(self._choose_scheme)
+        about = self.menuBar().addMenu("&Help").addAction("&About", self._show_about)
+        about.setMenuRole(QAction.MenuRole.AboutRole)
+
+    @Slot()
+    def _choose_folder(self) -> None:
+        self.show_page("start")
+        self.start_page.choose_folder()
+
+    @Slot(QAction)
+    def _choose_scheme(self, action: QAction) -> None:
+        self._settings().setValue("window/scheme", action.data())
+        theme.apply(cast(QApplication, QGuiApplication.instance()), action.data())
+
+    @Slot()
+    def _show_about(self) -> None:
+        AboutDialog(self).open()
+
+    def _settings(self) -> QSettings:
+        return QSettings(str(settings_file()), QSettings.Format.IniFormat)
+
+    def _restore(self) -> None:
+        settings = self._settings()
+        geometry, state = settings.value("window/geometry"), settings.value("window/state")
+        self.resize(1180, 780)
+        if isinstance(geometry, QByteArray):
+            self.restoreGeometry(geometry)
+        if isinstance(state, QByteArray):
+            self.restoreState(state)
+        scheme = saved_scheme()
+        for action in self.schemes.actions():
+            action.setChecked(action.data() == scheme)
+
+    def _remember(self) -> None:
+        settings = self._settings()
+        settings.setValue("window/geometry", self.saveGeometry())
+        settings.setValue("window/state", self.saveState())
+
+
+def saved_scheme() -> theme.Scheme:
+    """Return the colours the user chose last."""
+    value = QSettings(str(settings_file()), QSettings.Format.IniFormat).value("window/scheme", "system")
+    return value if value in ("system", "light", "dark") else "system"
+
+
+def _name(job: Job) -> str:
+    return JOB_WORDS[type(job)]
+
+
+def _progress_sentence(event: Progress) -> str:
+    if not event.total:
+        return f"{event.what} …"
+    return f"{event.what}: {event.done:,} of {event.total:,}"
+
+
+def _rule(horizontal: bool) -> QFrame:
+    rule = QFrame()
+    rule.setProperty("role", "rule")
+    if horizontal:
+        rule.setFixedHeight(1)
+    else:
+        rule.setFixedWidth(1)
+    return rule

@@ -1,0 +1,338 @@
+"""Watching a training run: live from its events, later from its log, with the same code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QStackedLayout,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tlstudio.core.errors import StudioError
+from tlstudio.core.events import (
+    BatchEnded,
+    EpochEnded,
+    Event,
+    JobEnded,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    StageStarted,
+    WeightsSaved,
+)
+from tlstudio.core.jobs import Train
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.gui import remembered, theme, words
+from tlstudio.gui.pages.page import Page
+from tlstudio.gui.widgets.curves import Curves, example_events
+from tlstudio.gui.widgets.figure import NOTHING, Figure
+from tlstudio.gui.widgets.job_progress import JobProgress
+from tlstudio.gui.widgets.record_table import Column, RecordTable
+from tlstudio.gui.widgets.sentence import Sentence
+from tlstudio.gui.widgets.state_panel import StatePanel
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
+EPOCH_COLUMNS = (
+    Column("Stage"),
+    Column("Epoch", number=True),
+    Column("Train loss", _loss, number=True),
+    Column("Val loss", _loss, number=True),
+    Column("Train accuracy", words.percent, number=True),
+    Column("Val accuracy", words.percent, number=True),
+    Column("Best so far"),
+)
+
+
+class TrainPage(Page):
+    """Large figures, curves, one sentence of what is happening, and Stop."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._live = False
+        self._ended = False
+        self._started: RunStarted | None = None
+        self._saved: WeightsSaved | None = None
+        self._stage_epochs = 1
+        self._empty = StatePanel()
+        self._empty.say("Nothing is being trained", "Drop a folder of pictures on the start page.", "Go to Start")
+        self._empty.action_pressed.connect(self._go_to_start)
+        self._run = QWidget()
+        self._states = QStackedLayout(self)
+        self._states.addWidget(self._empty)
+        self._states.addWidget(self._run)
+
+        self._epoch = Figure("Epoch")
+        self._accuracy = Figure("Val accuracy")
+        self._time = Figure("Time left")
+        self._speed = Figure("Pictures a second")
+        self._stop = QPushButton("Stop")
+        self._stop.setToolTip("Ends the training now. The best state so far is kept.")
+        self._stop.setAccessibleDescription(self._stop.toolTip())
+        self._stop.clicked.connect(self._ask_to_stop)
+        self._sentence = Sentence("lead")
+        self._detail = Sentence("muted")
+        self._progress = JobProgress(cancellable=False)
+        self._curves = Curves()
+        self._epochs = RecordTable("Epochs of this run", EPOCH_COLUMNS)
+        self._epochs.setFixedHeight(120)
+        self._details = QToolButton()
+        self._details.setText("Details")
+        self._details.setProperty("role", "fold")
+        self._details.setCheckable(True)
+        self._details.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._details.toggled.connect(self._fold)
+        self._reset_zoom = QPushButton("Reset zoom")
+        self._reset_zoom.clicked.connect(self._curves.reset_zoom)
+        self._save = QPushButton("Save plot …")
+        self._save.clicked.connect(self._choose_plot_file)
+        self._next = QPushButton("See the results")
+        self._next.setProperty("primary", True)
+        self._next.clicked.connect(self._go_to_results)
+        self._lay_out()
+        self._fold(False)
+        self._forget()
+        self._states.setCurrentWidget(self._empty)
+
+    def begin(self, job: Train) -> None:
+        """Show a run that has been asked for and has said nothing yet."""
+        self._forget()
+        self._live = True
+        self._stop.setText("Stop")
+        self._stop.setEnabled(True)
+        self._stop.show()
+        self._sentence.setText(f"Getting ready. The run will be kept in {job.run}.")
+        self._progress.begin("Starting")
+        self._progress.show()
+        self._states.setCurrentWidget(self._run)
+
+    def set_run(self, run: RunFolder | None) -> None:
+        """Replay a run from its log. A live run stays in view until its job has ended."""
+        if self._live:
+            return
+        self._forget()
+        if run is None:
+            self._states.setCurrentWidget(self._empty)
+            return
+        self._states.setCurrentWidget(self._run)
+        try:
+            for event in run.events():
+                self.receive(event)
+        except StudioError as error:
+            self._fail(error.what, error.hint)
+            return
+        self._curves.draw()
+        if not self._ended:
+            self._sentence.setText("This run has not ended: it was cut off, or another window is training it.")
+
+    @Slot(object)
+    def receive(self, event: Event) -> None:
+        self._curves.add(event)
+        match event:
+            case RunStarted():
+                self._started = event
+                self._speed.show_value(NOTHING, f"Pictures a second\non {event.device}")
+            case Progress():
+                self._progress.show_progress(event)
+                self._progress.show()
+            case StageStarted():
+                self._show_stage(event)
+            case BatchEnded():
+                self._progress.hide()
+                self._epoch.show_value(f"{event.epoch} of {self._stage_epochs}", f"Epoch, {event.stage}")
+                self._show_pace(event)
+            case EpochEnded():
+                self._show_epoch(event)
+            case WeightsSaved():
+                self._saved = event
+            case Notice():
+                self._detail.setText(f"{event.what} {event.hint}".strip())
+            case RunEnded():
+                self._show_end(event)
+            case JobEnded():
+                self._show_job_end(event)
+
+    def sentence(self) -> str:
+        """Return the sentence that says what is happening."""
+        return self._sentence.text()
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.setSpacing(theme.SPACE_PAGE)
+        for figure in (self._epoch, self._accuracy, self._time, self._speed):
+            top.addWidget(figure, 0, Qt.AlignmentFlag.AlignTop)
+        top.addStretch(1)
+        top.addWidget(self._stop, 0, Qt.AlignmentFlag.AlignTop)
+        bottom = QHBoxLayout()
+        bottom.setSpacing(theme.SPACE_INSIDE)
+        for button in (self._details, self._reset_zoom, self._save):
+            bottom.addWidget(button)
+        bottom.addStretch(1)
+        bottom.addWidget(self._next)
+        layout = QVBoxLayout(self._run)
+        layout.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
+        layout.setSpacing(theme.SPACE_INSIDE)
+        layout.addLayout(top)
+        layout.addWidget(self._sentence)
+        layout.addWidget(self._detail)
+        layout.addWidget(self._progress)
+        layout.addWidget(self._curves, 1)
+        layout.addWidget(self._epochs)
+        layout.addLayout(bottom)
+
+    def _forget(self) -> None:
+        self._live = False
+        self._ended = False
+        self._started = None
+        self._saved = None
+        self._stage_epochs = 1
+        self._curves.clear()
+        self._epochs.set_rows(())
+        for figure in (self._epoch, self._accuracy, self._time, self._speed):
+            figure.show_value(NOTHING)
+        for label in (self._sentence, self._detail):
+            label.setText("")
+        self._progress.hide()
+        self._stop.hide()
+        self._next.hide()
+
+    def _show_stage(self, event: StageStarted) -> None:
+        self._progress.hide()
+        self._stage_epochs = event.epochs
+        self._sentence.setText(event.sentence)
+        self._epoch.show_value(f"1 of {event.epochs}", f"Epoch, {event.stage}")
+        if event.epochs == 1 and self._started and len(self._started.stages) == 1:
+            self._detail.setText("The new head is fitted in one go, so there is one point and no curve.")
+
+    def _show_epoch(self, event: EpochEnded) -> None:
+        self._progress.hide()
+        self._epoch.show_value(f"{event.epoch} of {event.epochs}", f"Epoch, {event.stage}")
+        if event.val_accuracy is not None:
+            self._accuracy.show_value(words.percent(event.val_accuracy))
+        self._show_pace(event)
+        self._epochs.append_row(
+            (
+                event.stage, event.epoch, event.train_loss, event.val_loss, event.train_accuracy, event.val_accuracy,
+                "yes" if event.best else "",
+            )
+        )  # fmt: skip
+
+    def _show_pace(self, event: BatchEnded | EpochEnded) -> None:
+        device = f"\non {self._started.device}" if self._started else ""
+        self._speed.show_value(f"{event.images_per_second:,.0f}", f"Pictures a second{device}")
+        if event.seconds_left is not None:
+            self._time.show_value(words.duration(event.seconds_left).removeprefix("about "), "Time left, about")
+
+    def _show_end(self, event: RunEnded) -> None:
+        self._end()
+        self._time.show_value(words.duration(event.seconds).removeprefix("about "), "Training took about")
+        if event.val_accuracy is None:
+            if event.status == "stopped":
+                self._sentence.setText("Stopped before there was a model to keep. Your pictures are untouched.")
+            else:
+                self._fail(event.what, event.hint)
+            return
+        bounds = f" ({words.interval(event.val_interval)})" if event.val_interval else ""
+        self._accuracy.show_value(words.percent(event.val_accuracy), f"Val accuracy{bounds}")
+        how = {"finished": "Finished.", "stopped": "Stopped, as you asked.", "failed": event.what}[event.status]
+        on = f" on {words.pictures(event.val_images)} it never learned from" if event.val_images else ""
+        kept = f" Kept: {event.kept}." if event.kept else ""
+        right = words.accuracy(event.val_accuracy, event.val_interval)
+        self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
+        self._next.show()
+
+    def _show_job_end(self, event: JobEnded) -> None:
+        if self._ended:
+            return
+        self._end()
+        if event.status == "stopped":
+            self._sentence.setText("Stopped before there was a model to keep. Your pictures are untouched.")
+        else:
+            self._fail(event.what, event.hint)
+
+    def _fail(self, what: str, hint: str) -> None:
+        """Say what happened, what is safe and what to do next."""
+        safe = (
+            f"Your last saved state (stage “{self._saved.stage}”, epoch {self._saved.epoch}) is safe."
+            if self._saved
+            else "Your pictures are untouched."
+        )
+        self._sentence.setText(f"{what} {safe} {hint}".strip())
+
+    def _end(self) -> None:
+        self._live = False
+        self._ended = True
+        self._progress.hide()
+        self._stop.hide()
+
+    @Slot()
+    def _ask_to_stop(self) -> None:
+        self._stop.setEnabled(False)
+        self._stop.setText("Stopping …")
+        self._sentence.setText("Stopping after the step that runs now. The best state so far is kept.")
+        self.stop_requested.emit()
+
+    @Slot(bool)
+    def _fold(self, open_: bool) -> None:
+        self._details.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
+        self._epochs.setVisible(open_)
+
+    @Slot()
+    def _choose_plot_file(self) -> None:
+        dialog = QFileDialog(self, "Save the plot as", str(remembered.folder("plots", Path.home())))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilters(["Picture (*.png)", "Drawing (*.svg)"])
+        dialog.setDefaultSuffix("png")
+        dialog.filterSelected.connect(self._follow_filter)
+        dialog.fileSelected.connect(self._save_plot)
+        dialog.open()
+
+    @Slot(str)
+    def _follow_filter(self, name_filter: str) -> None:
+        dialog = self.sender()
+        assert isinstance(dialog, QFileDialog)
+        dialog.setDefaultSuffix("svg" if "svg" in name_filter else "png")
+
+    @Slot(str)
+    def _save_plot(self, file: str) -> None:
+        path = Path(file)
+        try:
+            self._curves.save(path)
+        except OSError as error:
+            self._detail.setText(f"{error} Choose another folder; the run itself is safe.")
+            return
+        remembered.remember_folder("plots", path.parent)
+        self._detail.setText(f"The plot is saved as {path}")
+
+    @Slot()
+    def _go_to_results(self) -> None:
+        self.page_requested.emit("results")
+
+    @Slot()
+    def _go_to_start(self) -> None:
+        self.page_requested.emit("start")
+
+
+if __name__ == "__main__":
+    app = QApplication([])
+    theme.apply(app, "system")
+    page = TrainPage()
+    page.begin(Train(folders=("leaves",), run="runs/leaves"))
+    for example in example_events():
+        page.receive(example)
+    page.resize(1024, 700)
+    page.show()
+    app.exec()

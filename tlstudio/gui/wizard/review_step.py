@@ -1,0 +1,122 @@
+"""The last step: everything once more in sentences, and how long it will take."""
+
+from __future__ import annotations
+
+import msgspec
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
+
+from tlstudio.core.backbones import BackboneSpec
+from tlstudio.core.dataset import DatasetIndex
+from tlstudio.core.jobs import Train
+from tlstudio.core.plan import CPU_PRESENTATIONS, GPU_PRESENTATIONS
+from tlstudio.core.regimes import REGIMES
+from tlstudio.core.split import Split
+from tlstudio.gui import theme, words
+from tlstudio.gui.widgets.picture_overview import summary_sentence
+from tlstudio.gui.wizard.step import Step
+
+FORWARD_PASSES_A_TRAINING_STEP = 3
+"""Learning from a picture costs about three times as much as looking at it: forward, and twice backward."""
+LINES = ("Pictures", "Judged by", "Backbone", "Regime", "Changes", "Device", "Time", "Kept in")
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What the Measure job tells."""
+
+    device: str
+    device_hint: str
+    images_per_second: dict[str, float]
+
+
+class ReviewStep(Step):
+    """Sentences only; the wizard's button starts the training."""
+
+    title = "Review"
+    question = "Ready to train?"
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(theme.SPACE)
+        grid.setVerticalSpacing(theme.SPACE - 4)
+        grid.setColumnStretch(1, 1)
+        self._lines: dict[str, QLabel] = {}
+        for row, name in enumerate(LINES):
+            caption = QLabel(name)
+            caption.setProperty("role", "muted")
+            line = QLabel()
+            line.setTextFormat(Qt.TextFormat.PlainText)
+            line.setWordWrap(True)
+            line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            self._lines[name] = line
+            grid.addWidget(caption, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(line, row, 1)
+        grid.setRowStretch(len(LINES), 1)
+
+    def show_plan(
+        self, job: Train, index: DatasetIndex, parts: Split, spec: BackboneSpec, measured: Measured | None
+    ) -> None:
+        """Show what the job is going to do."""
+        facts = next(facts for facts in REGIMES if facts.name == job.regime)
+        self._lines["Pictures"].setText(summary_sentence(index))
+        self._lines["Judged by"].setText(_judges(parts))
+        self._lines["Backbone"].setText(
+            f"{spec.title}, {spec.parameters / 1e6:.1f} million numbers that already know photographs."
+        )
+        self._lines["Regime"].setText(f"{facts.title}. {facts.sentence}")
+        self._lines["Changes"].setText(_changes(job))
+        self._lines["Kept in"].setText(job.run)
+        speed = measured.images_per_second.get(spec.name) if measured else None
+        self._lines["Device"].setText(_device(measured))
+        if measured is None:
+            self._lines["Time"].setText("Being measured …")
+        elif speed is None:
+            self._lines["Time"].setText("Not known before the training has begun.")
+        else:
+            on_cpu = measured.device.startswith("CPU")
+            self._lines["Time"].setText(f"{_sentence_start(words.duration(seconds(job, parts, speed, on_cpu)))}.")
+
+    def line(self, name: str) -> str:
+        """Return one of the sentences."""
+        return self._lines[name].text()
+
+
+def seconds(job: Train, parts: Split, images_per_second: float, on_cpu: bool) -> float:
+    """Return how long a run takes at that speed of looking at pictures: an estimate for people."""
+    train, held_out = len(parts.train), len(parts.val) + len(parts.test)
+    looks = train + held_out
+    if job.regime != "head":
+        a_picture, least, most = CPU_PRESENTATIONS if on_cpu else GPU_PRESENTATIONS
+        shown = train * job.epochs if job.epochs else min(max(a_picture * train, least), most)
+        looks += FORWARD_PASSES_A_TRAINING_STEP * shown
+    return looks / images_per_second
+
+
+def _judges(parts: Split) -> str:
+    sentence = f"{words.pictures(len(parts.val))} that teach nothing"
+    if parts.test:
+        sentence += f", and {len(parts.test):,} more for the last test"
+    if parts.made_by == "folders":
+        return f"{sentence}, as your folders say."
+    return f"{sentence}, drawn from every class."
+
+
+def _changes(job: Train) -> str:
+    if job.regime == "head":
+        return "None: a new head alone learns from the pictures as they are."
+    kinds = ["cut a little", "mirrored"] if job.mirror else ["cut a little"]
+    if job.upside_down:
+        kinds.append("turned upside down")
+    return f"While learning, pictures are {', '.join(kinds)} and slightly recoloured at random: more is learned so."
+
+
+def _device(measured: Measured | None) -> str:
+    if measured is None:
+        return "Being looked for …"
+    return f"{measured.device}. {measured.device_hint}".strip()
+
+
+def _sentence_start(text: str) -> str:
+    return text[:1].upper() + text[1:]

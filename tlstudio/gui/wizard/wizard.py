@@ -1,0 +1,233 @@
+"""The way from dropped folders to a training job, one question a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tlstudio.core.dataset import DatasetIndex
+from tlstudio.core.events import Event, JobEnded
+from tlstudio.core.jobs import Job, Measure, Train
+from tlstudio.core.plan import training_class_counts
+from tlstudio.core.split import Split
+from tlstudio.gui import theme
+from tlstudio.gui.running_jobs import RunningJobs
+from tlstudio.gui.wizard.backbone_step import BackboneStep
+from tlstudio.gui.wizard.options_step import OptionsStep
+from tlstudio.gui.wizard.pictures_step import PicturesStep
+from tlstudio.gui.wizard.regime_step import RegimeStep
+from tlstudio.gui.wizard.review_step import Measured, ReviewStep
+from tlstudio.gui.wizard.step import Step
+
+SIZE = (960, 660)
+
+
+class TrainingWizard(QDialog):
+    """Pictures, backbone, regime, options, review. Going back never loses a choice."""
+
+    train_requested = Signal(object)
+    """The core.jobs.Train the user decided on."""
+
+    def __init__(self, folders: Sequence[Path], jobs: RunningJobs, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("New classifier")
+        self.setModal(True)
+        self.resize(*SIZE)
+        self._jobs = jobs
+        self._index: DatasetIndex | None = None
+        self._parts: Split | None = None
+        self._measured: Measured | None = None
+        self._asked: set[str] = set()
+        self._measuring = False
+        self.pictures = PicturesStep(folders)
+        self.backbone = BackboneStep()
+        self.regime = RegimeStep()
+        self.options = OptionsStep()
+        self.review = ReviewStep()
+        self.steps: tuple[Step, ...] = (self.pictures, self.backbone, self.regime, self.options, self.review)
+        self._question = QLabel()
+        self._question.setProperty("role", "title")
+        self._stack = QStackedWidget()
+        self._crumbs = QButtonGroup(self)
+        self._crumbs.idClicked.connect(self._go_to)
+        self.back_button = QPushButton("&Back")
+        self.back_button.clicked.connect(self._go_back)
+        self.next_button = QPushButton()
+        self.next_button.setProperty("primary", True)
+        self.next_button.setDefault(True)
+        self.next_button.clicked.connect(self._go_on)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.clicked.connect(self.reject)
+        for step in self.steps:
+            # The step runs in this thread, so the bound step reaches the slot below without crossing threads.
+            step.job_requested.connect(partial(self._start_job, step))
+            step.stop_requested.connect(partial(self._jobs.stop, step))
+            step.completeness_changed.connect(self._show_where)
+            self._stack.addWidget(step)
+        self.pictures.scanned.connect(self._take_pictures)
+        self.backbone.chosen.connect(self.regime.show_backbone)
+        self.options.device_chosen.connect(self._measure_anew)
+        self.regime.show_backbone(self.backbone.spec())
+        self._lay_out()
+        self._go_to(0)
+        self.pictures.begin()
+
+    def job(self) -> Train:
+        """Return the training job as decided so far."""
+        return Train(
+            folders=tuple(str(folder) for folder in self.pictures.folders()),
+            run=str(self.options.run_folder()),
+            backbone=self.backbone.spec().name,
+            regime=self.regime.regime(),
+            epochs=self.options.epochs(),
+            seed=self.options.seed(),
+            device=self.options.device(),
+            mirror=self.options.mirror(),
+            upside_down=self.options.upside_down(),
+            threads=self.options.threads(),
+        )
+
+    def current_step(self) -> Step:
+        """Return the step in view."""
+        return self.steps[self._stack.currentIndex()]
+
+    def done(self, result: int) -> None:
+        """Close; work for steps that nobody sees any more ends."""
+        for owner in (self, *self.steps):
+            self._jobs.stop(owner)
+        super().done(result)
+
+    @Slot(object)
+    def receive(self, event: Event) -> None:
+        """Take what the Measure job found."""
+        if not isinstance(event, JobEnded):
+            return
+        self._measuring = False
+        before = self._measured.images_per_second if self._measured else {}
+        if event.status == "finished":
+            found = msgspec.convert(event.result, Measured)
+            self._measured = msgspec.structs.replace(found, images_per_second=before | found.images_per_second)
+            self.backbone.show_speeds(found.images_per_second)
+        else:
+            self._measured = Measured(event.what or "Not known yet.", event.hint, before)
+        self._show_review()
+
+    def _start_job(self, step: Step, job: Job) -> None:
+        self._jobs.start(job, step)
+
+    @Slot(object, object)
+    def _take_pictures(self, index: DatasetIndex, parts: Split) -> None:
+        self._index, self._parts = index, parts
+        targets = [index.images[position].class_index for position in parts.train]
+        self.regime.show_counts(training_class_counts(targets, len(index.classes)))
+        self.options.propose_name(self.pictures.folders()[0])
+        self._measure()
+        self.next_button.setFocus()
+
+    def _measure(self) -> None:
+        """Measure the backbones in question that have not been measured yet."""
+        names = {*self.backbone.present(), self.backbone.spec().name} - self._asked
+        if self._measuring or self._index is None or not names:
+            return
+        self._measuring = True
+        self._asked |= names
+        self._jobs.start(Measure(backbones=tuple(sorted(names)), device=self.options.device()), self)
+
+    @Slot()
+    def _measure_anew(self) -> None:
+        self._measured = None
+        self._asked.clear()
+        self._measure()
+
+    @Slot()
+    def _go_back(self) -> None:
+        self._go_to(self._stack.currentIndex() - 1)
+
+    @Slot()
+    def _go_on(self) -> None:
+        if self.current_step() is self.review:
+            job = self.job()
+            self.accept()
+            self.train_requested.emit(job)
+        else:
+            self._go_to(self._stack.currentIndex() + 1)
+
+    @Slot(int)
+    def _go_to(self, position: int) -> None:
+        step = self.steps[position]
+        if step is self.options:
+            self.options.show_regime(self.regime.regime())
+        self._stack.setCurrentIndex(position)
+        self._question.setText(step.question)
+        self._show_review()
+        self._show_where()
+        (step.focusProxy() or self.next_button).setFocus()
+
+    def _show_review(self) -> None:
+        if self.current_step() is not self.review or self._index is None or self._parts is None:
+            return
+        spec = self.backbone.spec()
+        self._measure()
+        self.review.show_plan(self.job(), self._index, self._parts, spec, self._measured)
+
+    @Slot()
+    def _show_where(self) -> None:
+        position = self._stack.currentIndex()
+        last = position == len(self.steps) - 1
+        self.back_button.setEnabled(position > 0)
+        self.next_button.setText("&Start training" if last else "&Next")
+        self.next_button.setEnabled(self.current_step().is_complete())
+        self._crumbs.button(position).setChecked(True)
+        for number in range(len(self.steps)):
+            reachable = all(step.is_complete() for step in self.steps[:number])
+            self._crumbs.button(number).setEnabled(reachable)
+
+    def _lay_out(self) -> None:
+        path = QHBoxLayout()
+        path.setSpacing(theme.SPACE_TIGHT)
+        for number, step in enumerate(self.steps):
+            crumb = QToolButton()
+            crumb.setText(step.title)
+            crumb.setCheckable(True)
+            crumb.setProperty("role", "crumb")
+            crumb.setAccessibleName(f"Step {number + 1} of {len(self.steps)}: {step.title}")
+            self._crumbs.addButton(crumb, number)
+            if number:
+                arrow = QLabel("›")
+                arrow.setProperty("role", "muted")
+                path.addWidget(arrow)
+            path.addWidget(crumb)
+        path.addStretch()
+        rule = QFrame()
+        rule.setProperty("role", "rule")
+        rule.setFixedHeight(1)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(theme.SPACE_INSIDE)
+        buttons.addWidget(self.cancel_button)
+        buttons.addStretch()
+        buttons.addWidget(self.back_button)
+        buttons.addWidget(self.next_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(theme.SPACE_PAGE, theme.SPACE, theme.SPACE_PAGE, theme.SPACE)
+        layout.setSpacing(theme.SPACE - 4)
+        layout.addLayout(path)
+        layout.addWidget(self._question)
+        layout.addWidget(self._stack, 1)
+        layout.addWidget(rule)
+        layout.addLayout(buttons)

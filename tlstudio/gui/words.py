@@ -1,0 +1,53 @@
+"""Numbers as the user reads them. Knows nothing of widgets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tlstudio.core.results import Interval
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def percent(share: float) -> str:
+    """Return a share as "94.1 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def interval(bounds: Interval) -> str:
+    """Return an interval of shares as "90.2-96.8"."""
+    return f"{100 * bounds[0]:.1f}-{100 * bounds[1]:.1f}"
+
+
+def accuracy(share: float, bounds: Interval | None = None) -> str:
+    """Return an accuracy as "94.1 % (90.2-96.8)"."""
+    return f"{percent(share)} ({interval(bounds)})" if bounds else percent(share)
+
+
+def pictures(count: int) -> str:
+    """Return "1 picture" or "1,234 pictures"."""
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person says it: "about 4 minutes"."""
+    if seconds < 8:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {5 * round(seconds / 5)} seconds"
+    if seconds < 55 * MINUTE:
+        return _about(round(seconds / MINUTE), "minute", "a minute")
+    if seconds < 23 * HOUR:
+        return _about(round(seconds / HOUR), "hour", "an hour")
+    return _about(round(seconds / DAY), "day", "a day")
+
+
+def _about(count: int, unit: str, one: str) -> str:
+    return f"about {one}" if count <= 1 else f"about {count} {unit}s"
+
+
+def small_number(value: float) -> str:
+    """Return a small positive number without an exponent, with two digits that count: "0.0000012"."""
+    return np.format_float_positional(value, precision=2, unique=False, fractional=False, trim="-")
