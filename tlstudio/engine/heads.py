@@ -102,28 +102,30 @@ def _fit_head(
 
 def negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean negative log-likelihood in nats of targets (images,) under logits (images, classes)."""
-    return float(-log_softmax(logits, axis=1)[np.arange(len(targets)), targets].mean())
+    return float(_losses(logits, targets).mean())
 
 
 def balanced_nll(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean over classes of each class's mean negative log-likelihood."""
-    return float(_balanced_losses(logits, targets).mean())
+    losses = _losses(logits, targets)
+    return float(np.mean([losses[targets == target].mean() for target in np.unique(targets)]))
 
 
 def clearly_better(challenger: np.ndarray, champion: np.ndarray, targets: np.ndarray) -> bool:
-    """Return whether the challenger's balanced loss is lower by more than one standard error of the difference.
+    """Return whether the challenger's loss is lower by more than two standard errors, and its balanced loss lower too.
 
-    Both are logits (images, classes) on the same pictures, so that the differences are paired.
+    Both are logits (images, classes) on the same pictures, so that the differences are paired. One standard error is
+    not enough: the challenger is the best of many states on these very pictures.
     """
-    gains = _balanced_losses(champion, targets) - _balanced_losses(challenger, targets)
-    return len(gains) > 1 and bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+    gains = _losses(champion, targets) - _losses(challenger, targets)
+    if len(gains) < 2 or gains.mean() <= 2 * gains.std(ddof=1) / np.sqrt(len(gains)):
+        return False
+    return balanced_nll(challenger, targets) < balanced_nll(champion, targets)
 
 
-def _balanced_losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return each picture's loss, weighted so that every class counts the same in the mean."""
+def _losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     losses: np.ndarray = -log_softmax(logits, axis=1)[np.arange(len(targets)), targets]
-    _, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
-    return losses * (len(targets) / (len(counts) * counts))[inverse]
+    return losses
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:

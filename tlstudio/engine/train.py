@@ -258,7 +258,8 @@ class _Training:
                 winner = (loss, share, on_choice, on_val)
         assert winner is not None
         loss, share, on_choice, on_val = winner
-        if not clearly_better(on_choice, champion.logits(self.features[choice]), self.targets[choice]):
+        to_beat = champion.logits(self.features[choice]) / champion.temperature
+        if not clearly_better(on_choice, to_beat, self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])
         self.network.load_state_dict(interpolate(start, best.weights, share))
