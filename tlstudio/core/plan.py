@@ -78,9 +78,9 @@ def make_stages(
 ) -> tuple[Stage, ...]:
     """Return the stages of a regime for `images` training pictures.
 
-    `epochs` replaces the budget of the gradient stage. SGD's rate follows the linear rule from 1e-2 at batch 32, a tenth of it
-    at the stem. Measured on 443 pictures of surface defects with MobileNetV2: after 12 epochs it fits 99 % of them,
-    where 1.5e-3 with a hundredth at the stem fits 83 %.
+    `epochs` replaces the budget of the gradient stage. SGD's rate follows the linear rule from 1e-2 at batch 32, a
+    tenth of it at the stem. Measured on 443 pictures of surface defects with MobileNetV2: after 12 epochs it fits 99 %
+    of them, where 1.5e-3 with a hundredth at the stem fits 83 %.
     Source of the start from a fitted head: Kumar et al. 2022, "Fine-tuning can distort pretrained features".
     """
     probe = Stage("head", "probe", "The old network stays as it is; only a new last layer learns.")
