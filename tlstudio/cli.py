@@ -127,9 +127,13 @@ def _backbones(arguments: argparse.Namespace) -> int:
     for row in rows:
         print(
             f"{row['name']:20}{row['parameters'] / 1e6:20.1f}{row['download_mb']:13.1f}{row['input_px']:8}"
-            f"{row['imagenet_top1']:12.1f}  {row['licence']:14}{'yes' if row['present'] else 'no'}"
+            f"{_or_dash(row['imagenet_top1']):>12}  {row['licence']:14}{'yes' if row['present'] else 'no'}"
         )
     return 0
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _samples(arguments: argparse.Namespace) -> int:

@@ -120,7 +120,6 @@ def test_bad_input_is_one_plain_line(run: Path, pictures: Path, weights: Path, t
         ("train", pictures, "--run", tmp_path / "new", "--weights", pictures / "train/disc/disc_000.png"),
         ("train", pictures, "--run", tmp_path / "new", "--backbone", "resnet18", "--weights", weights),
         ("train", pictures, "--run", tmp_path / "new", "--weights", weights, "--regime", "cut"),
-        ("train", pictures, "--run", tmp_path / "new"),
     ]
     for case in cases:
         ran = tlstudio(*case)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
 
 from tlstudio.core.backbones import BACKBONES, HALVES, IMAGENET_MEAN, BackboneSpec, backbone
 from tlstudio.core.errors import StudioError
+from tlstudio.core.paths import resource_path
 
 PROMISED = {
     "alexnet", "vgg16", "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "densenet121",
@@ -38,10 +40,20 @@ def test_weights(spec: BackboneSpec):
         assert re.fullmatch("[0-9a-f]{8,10}", weights.sha256_start)
         assert weights.url.startswith("https://") and weights.url.endswith(f"/{weights.file}")
         assert weights.crop_px <= weights.resize_px
-        assert 50 < weights.imagenet_top1 < 90
+        assert weights.licence
+        if weights.built_in:
+            assert weights.download_mb == 0 and weights.imagenet_top1 is None
+            continue
+        assert weights.imagenet_top1 is not None and 50 < weights.imagenet_top1 < 90
         # Four bytes a parameter, and some bytes around them.
         assert weights.download_mb * 2**20 == pytest.approx(4 * spec.parameters, rel=0.05) or spec.unused
-        assert weights.licence
+
+
+def test_what_is_built_in_is_shipped_unchanged_and_small():
+    (shipped,) = [weights for spec in BACKBONES for weights in spec.weights if weights.built_in]
+    content = resource_path(f"backbones/{shipped.file}").read_bytes()
+    assert hashlib.sha256(content).hexdigest().startswith(shipped.sha256_start)
+    assert len(content) <= 6 * 10**6
 
 
 @every_backbone

@@ -26,7 +26,9 @@ def put(name: str, size: int = 100) -> Path:
 
 def test_an_empty_folder_offers_nothing() -> None:
     assert not weights_present(backbone("resnet18"))
-    assert best_present() is None
+    assert best_present() == backbone("mobilenet_v2"), "what the app brings along"
+    found = weights_file_for(backbone("mobilenet_v2"))
+    assert found is not None and found.name == "STUDIO_SMALL" and found.path.is_file()
 
 
 def test_a_file_named_as_in_the_table_is_found_without_an_index() -> None:

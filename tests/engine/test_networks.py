@@ -60,6 +60,8 @@ def test_blocks_give_torchvisions_features_and_every_cut_works(spec: BackboneSpe
 def test_facts_are_torchvisions(spec: BackboneSpec) -> None:
     known = torchvision.models.get_model_weights(spec.name)
     for weights in spec.weights:
+        if weights.built_in:
+            continue
         theirs = known[weights.name]
         ours = spec.preprocessing(weights)
         transforms = theirs.transforms()

@@ -403,8 +403,8 @@ def test_a_chosen_file_of_another_backbone_is_refused(user_file: Path) -> None:
 
 def test_without_weights_it_says_how_to_get_them() -> None:
     with pytest.raises(StudioError) as caught:
-        resolve(MOBILENET, None)
-    assert caught.value.what == "There are no weights for MobileNetV2 on this computer yet."
+        resolve(backbone("resnet18"), None)
+    assert caught.value.what == "There are no weights for ResNet-18 on this computer yet."
     for way in ("Download", "--weights FILE", str(weights_dir()), "tlstudio backbones"):
         assert way in caught.value.hint
 

@@ -47,11 +47,14 @@ class WeightsSpec(msgspec.Struct, frozen=True):
     name: str
     file: str
     download_mb: float
-    imagenet_top1: float
+    imagenet_top1: float | None
+    """None where nobody measured it: the built-in weights have no ImageNet classes."""
     resize_px: int
     crop_px: int
     interpolation: Literal["bilinear", "bicubic"]
     licence: str = LICENCE
+    built_in: bool = False
+    """Shipped with the app, in resources/backbones; there is nothing to download."""
 
     @property
     def url(self) -> str:
@@ -191,7 +194,9 @@ BACKBONES: tuple[BackboneSpec, ...] = (
                 BlockSpec("parts", ("features.7:14",), 96),
                 BlockSpec("objects", ("features.14:19",), 1280),),
         weights=(WeightsSpec("IMAGENET1K_V1", "mobilenet_v2-b0353104.pth", 13.6, 71.878, 256, 224, "bilinear"),
-                WeightsSpec("IMAGENET1K_V2", "mobilenet_v2-7ebf99e0.pth", 13.6, 72.154, 232, 224, "bilinear"),),
+                WeightsSpec("IMAGENET1K_V2", "mobilenet_v2-7ebf99e0.pth", 13.6, 72.154, 232, 224, "bilinear"),
+                WeightsSpec("STUDIO_SMALL", "studio_small-e3dad139.safetensors", 0.0, None, 256, 224, "bilinear",
+                            licence="Apache-2.0", built_in=True),),
         min_input_px=1,
     ),
     BackboneSpec(

@@ -13,7 +13,7 @@ import msgspec
 
 from tlstudio.core.backbones import BACKBONES, BackboneSpec, WeightsSpec
 from tlstudio.core.durable import write_json
-from tlstudio.core.paths import weights_dir
+from tlstudio.core.paths import resource_path, weights_dir
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 MODERATE_GIGA_OPS = 5.0
@@ -70,6 +70,7 @@ def weights_file_for(spec: BackboneSpec) -> WeightsFile | None:
 
     The file accepted last wins. Then come files somebody put into the folder: those named as in the table, in its
     order, and the newest of those named after the backbone, such as "resnet18.pth" or "resnet18-moths.safetensors".
+    What the app brings along comes last.
     An accepted file that no longer has its size is passed over.
     """
     folder, accepted = weights_dir(), _accepted()
@@ -82,10 +83,10 @@ def weights_file_for(spec: BackboneSpec) -> WeightsFile | None:
         if known.file not in accepted and path.is_file():
             return WeightsFile(path, "", known.name, spec.name)
     named = [path for path in folder.iterdir() if _named_after(spec, path) and path.name not in accepted]
-    if not named:
-        return None
-    newest = max(named, key=lambda path: path.stat().st_mtime_ns)
-    return WeightsFile(newest, "", imported_name(newest), spec.name)
+    if named:
+        newest = max(named, key=lambda path: path.stat().st_mtime_ns)
+        return WeightsFile(newest, "", imported_name(newest), spec.name)
+    return _built_in(spec)
 
 
 def weights_present(spec: BackboneSpec) -> bool:
@@ -93,17 +94,16 @@ def weights_present(spec: BackboneSpec) -> bool:
     return weights_file_for(spec) is not None
 
 
-def best_present() -> BackboneSpec | None:
-    """Return the backbone to use where nobody chose one, or None if no weights are on this computer.
+def best_present() -> BackboneSpec:
+    """Return the backbone to use where nobody chose one.
 
     Of the backbones present it is the most accurate on ImageNet among those of moderate size; larger ones only
-    where there is no other, because without a GPU they would be painfully slow.
+    where there is no other, because without a GPU they would be painfully slow. Built-in weights come last.
     """
     present = [spec for spec in BACKBONES if weights_present(spec)]
     return max(
         present,
-        key=lambda spec: (spec.giga_ops <= MODERATE_GIGA_OPS, _weights_in_use(spec).imagenet_top1),
-        default=None,
+        key=_rank,
     )
 
 
@@ -111,7 +111,7 @@ def backbone_rows() -> list[dict[str, Any]]:
     """Return the table for people and scripts, one dict a backbone; figures are those of the weights in use."""
     rows = []
     for spec in BACKBONES:
-        file, weights = weights_file_for(spec), _weights_in_use(spec)
+        file, weights = weights_file_for(spec), weights_in_use(spec)
         rows.append(
             {
                 "name": spec.name,
@@ -128,7 +128,19 @@ def backbone_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _weights_in_use(spec: BackboneSpec) -> WeightsSpec:
+def _rank(spec: BackboneSpec) -> tuple[bool, bool, float]:
+    weights = weights_in_use(spec)
+    return not weights.built_in, spec.giga_ops <= MODERATE_GIGA_OPS, weights.imagenet_top1 or 0.0
+
+
+def _built_in(spec: BackboneSpec) -> WeightsFile | None:
+    for known in spec.weights:
+        if known.built_in:
+            return WeightsFile(resource_path(f"backbones/{known.file}"), "", known.name, spec.name)
+    return None
+
+
+def weights_in_use(spec: BackboneSpec) -> WeightsSpec:
     """Return the table's weights that lie on this computer; the first of the row for imported or absent ones."""
     file = weights_file_for(spec)
     return next((known for known in spec.weights if file and known.name == file.name), spec.weights[0])

@@ -72,10 +72,4 @@ def _chosen_backbone(name: str, weights_file: Path | None) -> BackboneSpec:
                 f"“{weights_file.name}” fits none of the backbones.", "See `tlstudio backbones` for those that work."
             )
         return guessed
-    present = best_present()
-    if present is None:
-        raise StudioError(
-            "No backbone's weights are on this computer yet.",
-            "Download one in the wizard, or name a file with --weights FILE.",
-        )
-    return present
+    return best_present()
