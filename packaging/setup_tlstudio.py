@@ -11,7 +11,6 @@ from __future__ import annotations  # the file must also start on a Python that 
 
 import ctypes
 import hashlib
-import json
 import os
 import platform
 import shlex
@@ -26,7 +25,6 @@ VENV = CLONE / ".venv"
 STAMP = VENV / "tlstudio-ready"
 OLDEST = (3, 11)
 NEWER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11")
-SMALL_BACKBONE = "mobilenet_v2"
 
 # What Qt loads, and the packages that have it: the first that apt knows is taken.
 WITHOUT_SCREEN = {
@@ -285,7 +283,7 @@ def work_without_screen(python: str) -> int:
     say("There is no screen here, so no window can open. The same work follows on the command line.")
     for sentence, arguments in (
         ("Drawing sample pictures", ["samples", str(pictures)]),
-        ("Training", ["train", str(pictures), "--run", str(run), *backbone_to_ask_for(python)]),
+        ("Training", ["train", str(pictures), "--run", str(run)]),
         ("Evaluating on pictures that taught the model nothing", ["evaluate", str(run)]),
         ("Exporting", ["export", str(run), "--format", "onnx", "--to", str(export)]),
     ):
@@ -296,14 +294,6 @@ def work_without_screen(python: str) -> int:
     say(f"\nDone. The results lie in {folder}")
     say("  run: the trained model and everything about the run\n  export: the model for other programs")
     return 0
-
-
-def backbone_to_ask_for(python: str) -> list[str]:
-    """Return nothing if a backbone's weights lie on this computer, else a small one that is to be fetched."""
-    rows = subprocess.run(
-        [python, "-m", "tlstudio", "backbones", "--json"], cwd=CLONE, stdout=subprocess.PIPE, encoding="utf-8"
-    ).stdout.splitlines()
-    return [] if any(json.loads(row)["present"] for row in rows) else ["--backbone", SMALL_BACKBONE]
 
 
 def new_results_folder() -> Path:
