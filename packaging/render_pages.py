@@ -37,7 +37,7 @@ from PySide6.QtWidgets import (
 )
 
 from tlstudio.core import weights_folder
-from tlstudio.core.paths import HOME_VARIABLE, data_dir, runs_dir, weights_dir
+from tlstudio.core.paths import HOME_VARIABLE, data_dir, resource_path, runs_dir, weights_dir
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.sample_pictures import draw_sample_pictures
 from tlstudio.gui import theme
@@ -71,14 +71,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--size", nargs="+", default=SIZES, metavar="WxH", help="sizes of the window")
     chosen = parser.parse_args(arguments)
     weights = chosen.weights or weights_on_this_computer()
-    if weights is None:
-        print("There are no weights on this computer. Name a file with --weights FILE.", file=sys.stderr)
-        return 1
     sizes = [tuple(int(part) for part in size.split("x")) for size in chosen.size]
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tlstudio-") as home:
         os.environ[HOME_VARIABLE] = home
-        shutil.copy(weights, weights_dir() / weights.name)
+        if weights.parent != resource_path("backbones"):
+            shutil.copy(weights, weights_dir() / weights.name)
         pictures = chosen.pictures
         if pictures is None:
             pictures = data_dir() / "leaves"
@@ -94,11 +92,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def weights_on_this_computer() -> Path | None:
+def weights_on_this_computer() -> Path:
     """Return the file the app would use, outside the temporary home."""
-    spec = weights_folder.best_present()
-    file = weights_folder.weights_file_for(spec) if spec else None
-    return file.path if file else None
+    file = weights_folder.weights_file_for(weights_folder.best_present())
+    assert file is not None
+    return file.path
 
 
 class Renderer:
@@ -181,6 +179,7 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     wizard = window.wizard
     assert wizard is not None
     renderer.dialog(wizard, "wizard-1-pictures-scanning")
+    window.warm_up()
     wait_for(wizard.pictures.is_complete)
     renderer.dialog(wizard, "wizard-1-pictures")
     click(wizard.next_button)
@@ -241,8 +240,8 @@ def trying(renderer: Renderer, run: RunFolder) -> None:
     index, parts = run.dataset(), run.split()
     step = max(1, len(parts.val) // TRIED_PICTURES)
     tried = [Path(index.images[number].path) for number in parts.val[::step][:TRIED_PICTURES]]
-    drag = dragged(tried)
-    application().sendEvent(page, drag[1])
+    _mime, enter = dragged(tried)
+    application().sendEvent(page, enter)
     renderer.page("try-dragged")
     drop(page, tried)
     grid = part(page, ImageGrid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -29,6 +30,13 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    if not has_screen():
+        print(
+            "There is no screen here, so the window cannot open. The command line does the same work: "
+            "`tlstudio --help` lists its verbs.",
+            file=sys.stderr,
+        )
+        return 1
     app = QApplication([sys.argv[0], *argv])
     app.setApplicationName("tlstudio")
     app.setApplicationDisplayName(APP_TITLE)
@@ -47,6 +55,13 @@ def main(argv: list[str]) -> int:
     QThreadPool.globalInstance().waitForDone(POOL_PATIENCE_MS)
     sys.excepthook = sys.__excepthook__
     return code
+
+
+def has_screen() -> bool:
+    """Return whether Qt can show a window; where it cannot, it would end the process instead of saying so."""
+    if sys.platform != "linux":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
 def loses_none() -> bool:

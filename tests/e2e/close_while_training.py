@@ -26,7 +26,14 @@ class Hands:
 
     def __init__(self, pictures: Path) -> None:
         self.pictures = pictures
-        self.steps = [self.drop_folder, self.click_through, self.choose_fine_tuning, self.start, self.close, self.answer]
+        self.steps = [
+            self.drop_folder,
+            self.click_through,
+            self.choose_fine_tuning,
+            self.start,
+            self.close,
+            self.answer,
+        ]
 
     def tick(self) -> None:
         if self.steps and self.steps[0]():

@@ -207,7 +207,10 @@ QLabel[role="title"] {{ font-size: {TITLE_PX}px; font-weight: 600; }}
 QLabel[role="lead"] {{ font-size: {LEAD_PX}px; }}
 QLabel[role="figure"] {{ font-size: {FIGURE_PX}px; font-weight: 600; }}
 QLabel[role="muted"] {{ color: {tokens.muted}; }}
-QLabel[role="advised"] {{ color: {tokens.accent}; font-weight: 600; }}
+QLabel[role="badge"] {{
+    background: {tokens.accent}; color: {tokens.on_accent}; border-radius: {CORNER_PX}px; padding: 2px 8px;
+    font-weight: 600;
+}}
 QLabel[role="section"] {{ font-weight: 600; }}
 
 QPushButton, QToolButton {{
@@ -239,6 +242,7 @@ QPushButton[role="card"] {{ background: {tokens.surface}; border: 1px solid {tok
 QPushButton[role="card"]:hover:enabled {{ border-color: {tokens.outline}; background: {tokens.tint}; }}
 QPushButton[role="card"]:checked {{ border: 2px solid {tokens.accent}; background: {tokens.tint}; }}
 QPushButton[role="card"]:focus {{ border: 2px solid {tokens.accent}; }}
+QPushButton[role="card"]:checked:focus {{ border-color: {tokens.text}; }}
 QPushButton[role="card"]:disabled {{ background: {tokens.window}; }}
 QToolButton[role="crumb"] {{ background: transparent; border: 2px solid transparent; padding: 3px 6px; }}
 QToolButton[role="crumb"]:disabled {{ color: {tokens.muted}; }}
@@ -249,6 +253,7 @@ QToolButton[role="crumb"]:focus {{ border-color: {tokens.accent}; }}
 QFrame[role="card"] {{
     background: {tokens.surface}; border: 1px solid {tokens.hairline}; border-radius: {CORNER_PX}px;
 }}
+QFrame[role="card"][hovered="true"], QListView[hovered="true"] {{ background: {tokens.tint}; border: 2px solid {tokens.accent}; }}
 QFrame[role="rule"] {{ background: {tokens.hairline}; border: none; }}
 QScrollArea {{ background: transparent; border: none; }}
 QScrollArea > QWidget#qt_scrollarea_viewport > QWidget {{ background: transparent; }}
@@ -268,12 +273,20 @@ QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {tokens.outline}; border
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button, QComboBox::drop-down {{ border: none; width: 22px; }}
 QAbstractSpinBox::up-arrow {{ image: {_url("arrow-up")}; width: 12px; height: 12px; }}
 QAbstractSpinBox::down-arrow, QComboBox::down-arrow {{ image: {_url("arrow-down")}; width: 12px; height: 12px; }}
-QCheckBox {{ spacing: 8px; padding: 3px; border: 2px solid transparent; border-radius: {CORNER_PX}px; }}
-QCheckBox:focus {{ border-color: {tokens.accent}; }}
+QCheckBox, QRadioButton {{
+    spacing: 8px; padding: 3px; border: 2px solid transparent; border-radius: {CORNER_PX}px;
+}}
+QCheckBox:focus, QRadioButton:focus {{ border-color: {tokens.accent}; }}
 QCheckBox::indicator {{
     width: 14px; height: 14px; border: 1px solid {tokens.outline}; border-radius: 3px; background: {tokens.surface};
 }}
 QCheckBox::indicator:checked {{ background: {tokens.accent}; border-color: {tokens.accent}; image: {tick}; }}
+QRadioButton::indicator {{
+    width: 14px; height: 14px; border: 1px solid {tokens.outline}; border-radius: 8px; background: {tokens.surface};
+}}
+QRadioButton::indicator:checked {{
+    width: 6px; height: 6px; border: 5px solid {tokens.accent}; background: {tokens.on_accent};
+}}
 QScrollBar {{ background: transparent; border: none; }}
 QScrollBar:vertical {{ width: 12px; }}
 QScrollBar:horizontal {{ height: 12px; }}
@@ -282,12 +295,15 @@ QScrollBar::handle:vertical {{ min-height: 32px; }}
 QScrollBar::handle:horizontal {{ min-width: 32px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ border: none; padding: 0 6px; min-height: 0; }}
-QTableView {{
+QTableView, QListView {{
     background: {tokens.surface}; border: 1px solid {tokens.hairline}; border-radius: {CORNER_PX}px;
     gridline-color: {tokens.hairline};
 }}
 QTableView::item {{ padding: 0 6px; }}
-QTableView:focus {{ border: 2px solid {tokens.accent}; }}
+QTableView:focus, QListView:focus {{ border: 2px solid {tokens.accent}; }}
+QListView::item {{ border: 2px solid transparent; border-radius: {CORNER_PX}px; padding: 2px; color: {tokens.text}; }}
+QListView::item:selected {{ background: {tokens.tint}; border-color: {tokens.accent}; }}
+QHeaderView, QTableCornerButton::section {{ background: {tokens.window}; border: none; }}
 QHeaderView::section {{
     background: {tokens.window}; color: {tokens.muted}; border: none;
     border-bottom: 1px solid {tokens.hairline}; padding: 6px 8px;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -39,6 +40,14 @@ from tlstudio.gui.widgets.job_progress import JobProgress
 from tlstudio.gui.widgets.record_table import Column, RecordTable
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.state_panel import StatePanel
+
+ROOM_FOR_BOTH_PX = 780
+"""Height of the page from which on curves and table fit below each other."""
+VAL_EXPLAINED = (
+    "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part. "
+    "The ring marks what is kept."
+)
+HEAD_KEPT = "On the pictures held out to choose, fine-tuning was not clearly better than the new head alone."
 
 
 def _loss(value: float) -> str:
@@ -84,16 +93,17 @@ class TrainPage(Page):
         self._stop.clicked.connect(self._ask_to_stop)
         self._sentence = Sentence("lead")
         self._detail = Sentence("muted")
+        self._explained = Sentence("muted")
+        self._explained.setText(VAL_EXPLAINED)
         self._progress = JobProgress(cancellable=False)
         self._curves = Curves()
         self._epochs = RecordTable("Epochs of this run", EPOCH_COLUMNS)
-        self._epochs.setFixedHeight(120)
         self._details = QToolButton()
         self._details.setText("Details")
         self._details.setProperty("role", "fold")
         self._details.setCheckable(True)
         self._details.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._details.toggled.connect(self._fold)
+        self._details.toggled.connect(self._share_room)
         self._reset_zoom = QPushButton("Reset zoom")
         self._reset_zoom.clicked.connect(self._curves.reset_zoom)
         self._save = QPushButton("Save plot …")
@@ -102,7 +112,7 @@ class TrainPage(Page):
         self._next.setProperty("primary", True)
         self._next.clicked.connect(self._go_to_results)
         self._lay_out()
-        self._fold(False)
+        self._share_room()
         self._forget()
         self._states.setCurrentWidget(self._empty)
 
@@ -143,6 +153,7 @@ class TrainPage(Page):
         match event:
             case RunStarted():
                 self._started = event
+                self._explained.setVisible(len(event.stages) > 1)
                 self._speed.show_value(NOTHING, f"Pictures a second\non {event.device}")
             case Progress():
                 self._progress.show_progress(event)
@@ -158,11 +169,15 @@ class TrainPage(Page):
             case WeightsSaved():
                 self._saved = event
             case Notice():
-                self._detail.setText(f"{event.what} {event.hint}".strip())
+                self._remark(f"{event.what} {event.hint}".strip())
             case RunEnded():
                 self._show_end(event)
             case JobEnded():
                 self._show_job_end(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share_room()
 
     def sentence(self) -> str:
         """Return the sentence that says what is happening."""
@@ -188,8 +203,9 @@ class TrainPage(Page):
         layout.addWidget(self._sentence)
         layout.addWidget(self._detail)
         layout.addWidget(self._progress)
-        layout.addWidget(self._curves, 1)
-        layout.addWidget(self._epochs)
+        layout.addWidget(self._curves, 2)
+        layout.addWidget(self._explained)
+        layout.addWidget(self._epochs, 1)
         layout.addLayout(bottom)
 
     def _forget(self) -> None:
@@ -202,11 +218,17 @@ class TrainPage(Page):
         self._epochs.set_rows(())
         for figure in (self._epoch, self._accuracy, self._time, self._speed):
             figure.show_value(NOTHING)
-        for label in (self._sentence, self._detail):
-            label.setText("")
+        self._sentence.setText("")
+        self._remark("")
+        self._explained.hide()
         self._progress.hide()
         self._stop.hide()
         self._next.hide()
+
+    def _remark(self, text: str) -> None:
+        """Say something below the sentence; nothing takes no room."""
+        self._detail.setText(text)
+        self._detail.setVisible(bool(text))
 
     def _show_stage(self, event: StageStarted) -> None:
         self._progress.hide()
@@ -214,7 +236,7 @@ class TrainPage(Page):
         self._sentence.setText(event.sentence)
         self._epoch.show_value(f"1 of {event.epochs}", f"Epoch, {event.stage}")
         if event.epochs == 1 and self._started and len(self._started.stages) == 1:
-            self._detail.setText("The new head is fitted in one go, so there is one point and no curve.")
+            self._remark("The new head is fitted in one go, so there is one point and no curve.")
 
     def _show_epoch(self, event: EpochEnded) -> None:
         self._progress.hide()
@@ -251,6 +273,9 @@ class TrainPage(Page):
         kept = f" Kept: {event.kept}." if event.kept else ""
         right = words.accuracy(event.val_accuracy, event.val_interval)
         self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
+        was_fine_tuned = self._started is not None and len(self._started.stages) > 1
+        if event.status == "finished" and was_fine_tuned and event.kept_epoch is None and not self._detail.text():
+            self._remark(HEAD_KEPT)
         self._next.show()
 
     def _show_job_end(self, event: JobEnded) -> None:
@@ -284,10 +309,13 @@ class TrainPage(Page):
         self._sentence.setText("Stopping after the step that runs now. The best state so far is kept.")
         self.stop_requested.emit()
 
-    @Slot(bool)
-    def _fold(self, open_: bool) -> None:
-        self._details.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
-        self._epochs.setVisible(open_)
+    @Slot()
+    def _share_room(self) -> None:
+        """Show the table below the curves, or in their place where both would be squeezed."""
+        opened = self._details.isChecked()
+        self._details.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self._epochs.setVisible(opened)
+        self._curves.setVisible(not opened or self.height() >= ROOM_FOR_BOTH_PX)
 
     @Slot()
     def _choose_plot_file(self) -> None:
@@ -312,10 +340,10 @@ class TrainPage(Page):
         try:
             self._curves.save(path)
         except OSError as error:
-            self._detail.setText(f"{error} Choose another folder; the run itself is safe.")
+            self._remark(f"{error} Choose another folder; the run itself is safe.")
             return
         remembered.remember_folder("plots", path.parent)
-        self._detail.setText(f"The plot is saved as {path}")
+        self._remark(f"The plot is saved as {path}")
 
     @Slot()
     def _go_to_results(self) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtCore import QMimeData, Qt, QTemporaryDir, QUrl, Slot
 from PySide6.QtGui import (
     QDesktopServices,
     QDragEnterEvent,
+    QDragLeaveEvent,
     QDropEvent,
     QGuiApplication,
     QImage,
@@ -154,8 +155,13 @@ class TryPage(Page):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if self._can_ask() and _paths_in(event.mimeData()):
             event.acceptProposedAction()
+            self._mark_hovered(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self._mark_hovered(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
+        self._mark_hovered(False)
         event.acceptProposedAction()
         self._ask(_paths_in(event.mimeData()))
 
@@ -175,13 +181,13 @@ class TryPage(Page):
         detail_layout.addWidget(self._picture, 1)
         for widget in (self._caption, self._bars, self._file):
             detail_layout.addWidget(widget)
-        answers = QSplitter(Qt.Orientation.Horizontal)
-        answers.setChildrenCollapsible(False)
-        answers.addWidget(self._grid)
-        answers.addWidget(detail)
-        answers.setSizes([540, 460])
+        sides = QSplitter(Qt.Orientation.Horizontal)
+        sides.setChildrenCollapsible(False)
+        sides.addWidget(self._grid)
+        sides.addWidget(detail)
+        sides.setSizes([540, 460])
         self._contents.addWidget(self._inviting)
-        self._contents.addWidget(answers)
+        self._contents.addWidget(sides)
         layout = QVBoxLayout(self._ready)
         layout.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
         layout.setSpacing(theme.SPACE)
@@ -190,6 +196,12 @@ class TryPage(Page):
         layout.addLayout(said)
         layout.addWidget(self._contents, 1)
         self._progress.hide()
+
+    def _mark_hovered(self, hovered: bool) -> None:
+        """Light up where a drag that can be dropped now would land."""
+        for area in (self._inviting, self._grid):
+            area.setProperty("hovered", hovered)
+            area.style().polish(area)
 
     def _can_ask(self) -> bool:
         return self._asked_run is None and self._states.currentWidget() is self._ready

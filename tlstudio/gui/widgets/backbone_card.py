@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from tlstudio.core.backbones import BACKBONES, BackboneSpec
+from tlstudio.core.weights_folder import WeightsFile
 from tlstudio.gui import theme
 
 QUICK_GIGA_OPS = 0.5
@@ -25,7 +26,7 @@ class BackboneCard(QPushButton):
         self._name.setProperty("role", "section")
         self._presence_icon = QLabel()
         self._presence = QLabel()
-        self._facts = QLabel(f"{spec.weights[0].imagenet_top1:.1f} % right on everyday photographs")
+        self._facts = QLabel()
         self._facts.setProperty("role", "muted")
         self._speed = QLabel()
         self._speed.setProperty("role", "muted")
@@ -43,14 +44,22 @@ class BackboneCard(QPushButton):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.show_speed(None)
-        self.show_presence(False)
+        self.show_weights(None)
 
-    def show_presence(self, present: bool) -> None:
-        """Say whether the weights are on this computer."""
+    def show_weights(self, file: WeightsFile | None) -> None:
+        """Say what the weights on this computer are good for, or what there is to fetch."""
         tokens = theme.current()
-        name, colour = ("check", tokens.good) if present else ("download", tokens.muted)
+        known = next((known for known in self.spec.weights if file and known.name == file.name), None)
+        shown = known or self.spec.weights[0]
+        if file and not known:
+            self._facts.setText("With weights from a file of yours")
+        elif shown.imagenet_top1 is None:
+            self._facts.setText("With small weights that come with the app")
+        else:
+            self._facts.setText(f"{shown.imagenet_top1:.1f} % right on everyday photographs")
+        name, colour = ("check", tokens.good) if file else ("download", tokens.muted)
         self._presence_icon.setPixmap(theme.icon_pixmap(name, 16, colour))
-        self._presence.setText("On this computer" if present else f"{self.spec.weights[0].download_mb:.0f} MB to fetch")
+        self._presence.setText("On this computer" if file else f"{shown.download_mb:.0f} MB to fetch")
         self._describe()
 
     def show_speed(self, images_per_second: float | None) -> None:

@@ -16,13 +16,16 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QColor, QPainter, QResizeEvent
+from PySide6.QtGui import QColor, QGuiApplication, QKeySequence, QPainter, QPen, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
     QHeaderView,
     QLabel,
     QStackedWidget,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -38,6 +41,7 @@ NOWHERE = QModelIndex()
 MOST_CLASSES_IN_MATRIX = 30
 CELL_PX = 42
 NAME_PX = 110
+FRAME_PX = 2
 PAIR_COLUMNS = (
     Column("True class"),
     Column("Given class"),
@@ -142,6 +146,20 @@ class _UpwardHeader(QHeaderView):
         return str(self.model().headerData(section, Qt.Orientation.Horizontal))
 
 
+class _FramedCell(QStyledItemDelegate):
+    """Frames the chosen cell: a filling would hide the shade, which is what the cell says."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
+        super().paint(painter, option, index)
+        if chosen:
+            painter.save()
+            painter.setPen(QPen(QColor(theme.current().text), FRAME_PX))
+            painter.drawRect(option.rect.adjusted(1, 1, -2, -2))
+            painter.restore()
+
+
 class ConfusionView(QWidget):
     """True classes as rows, given ones as columns, shaded by share of the row. Click or Enter chooses a cell."""
 
@@ -162,7 +180,9 @@ class ConfusionView(QWidget):
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self._table.setTabKeyNavigation(False)
         self._table.setCornerButtonEnabled(False)
-        self._table.setStyleSheet("QTableCornerButton::section { background: transparent; border: none; }")
+        self._table.setItemDelegate(_FramedCell(self._table))
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self._table, self._copy)
+        copy.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self._table.clicked.connect(self._choose_cell)
         self._table.activated.connect(self._choose_cell)
         self._pairs: list[tuple[int, int]] = []
@@ -218,6 +238,15 @@ class ConfusionView(QWidget):
     @Slot(QModelIndex)
     def _choose_cell(self, index: QModelIndex) -> None:
         self.cell_chosen.emit(index.row(), index.column())
+
+    @Slot()
+    def _copy(self) -> None:
+        """Put the matrix on the clipboard: a row a true class, a column a given class, separated by tabs."""
+        lines = [("", *self._matrix.classes)]
+        lines += [
+            (name, *map(str, counts)) for name, counts in zip(self._matrix.classes, self._matrix.counts, strict=True)
+        ]
+        QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
 
     @Slot(int)
     def _choose_pair(self, row: int) -> None:

@@ -264,14 +264,20 @@ class Curves(QWidget):
         # A single epoch stands in the middle, more of them end a little before the edge.
         room = max(0.25, 0.02 * points.end) if points.end > 1 else 1.0
         self._accuracy.setXRange(0, points.end + room, padding=0)
-        step = max(1.0, np.ceil(points.end / MOST_EPOCH_TICKS))
         for plot in (self._loss, self._accuracy):
-            plot.getAxis("bottom").setTickSpacing(major=step, minor=step)
+            plot.getAxis("bottom").setTicks([self._epoch_ticks()])
         losses = np.concatenate((points.batch_loss.ys, points.train_loss.ys, points.val_loss.ys))
         self._loss.setYRange(0, HEADROOM * losses.max(initial=0.0) or 1.0, padding=0)
         accuracies = np.concatenate((points.train_accuracy.ys, points.val_accuracy.ys))
         low = max(0.0, 10 * np.floor(accuracies.min(initial=100.0) / 10) - 10)
         self._accuracy.setYRange(low if accuracies.size else 0, 102, padding=0)
+
+    def _epoch_ticks(self) -> list[tuple[float, str]]:
+        """Return positions and numbers of epochs, which count from 1 in each stage."""
+        starts = [start for _, start in self.points.stages] or [0.0]
+        step = max(1, round(np.ceil(self.points.end / MOST_EPOCH_TICKS)))
+        positions = [x for x in range(1, round(self.points.end) + 1) if (x - starts[-1]) % step == 0]
+        return [(x, f"{x - max(start for start in starts if start < x):.0f}") for x in positions]
 
     def _restyle(self) -> None:
         tokens = theme.current()

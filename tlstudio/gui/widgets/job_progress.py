@@ -8,6 +8,8 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QProgressBar, Q
 from tlstudio.core.events import Progress
 from tlstudio.gui import words
 
+LEAST_BAR_PX = 48
+
 
 class JobProgress(QWidget):
     """One line of progress. Cancel can be pressed once a job."""
@@ -20,6 +22,7 @@ class JobProgress(QWidget):
         self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
+        self._bar.setMinimumWidth(LEAST_BAR_PX)
         self._bar.setAccessibleName("Progress")
         self._cancel = QPushButton("Cancel")
         self._cancel.setVisible(cancellable)

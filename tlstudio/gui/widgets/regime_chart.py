@@ -89,14 +89,17 @@ class _Quarter(QPushButton):
         self._title.setProperty("role", "section")
         self._sentence = QLabel(facts.sentence)
         self._note = QLabel("" if facts.available else NOT_YET)
-        self._note.setProperty("role", "advised" if facts.available else "muted")
+        self._note.setProperty("role", "badge" if facts.available else "muted")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.SPACE, theme.SPACE_INSIDE, theme.SPACE, theme.SPACE_INSIDE)
         layout.setSpacing(theme.SPACE_TIGHT)
-        for label in (self._title, self._sentence, self._note):
-            label.setWordWrap(True)
-            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._sentence.setWordWrap(True)
+        for label in (self._title, self._sentence):
             layout.addWidget(label)
+        layout.addSpacing(theme.SPACE_TIGHT)
+        layout.addWidget(self._note, 0, Qt.AlignmentFlag.AlignLeft)
+        for label in (self._title, self._sentence, self._note):
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         layout.addStretch()
         self.setAccessibleName(facts.title)
         self.show_advised(False)
@@ -104,6 +107,7 @@ class _Quarter(QPushButton):
     def show_advised(self, advised: bool) -> None:
         if self.facts.available:
             self._note.setText("Advised for your pictures" if advised else "")
+            self._note.setVisible(advised)
         self.setAccessibleDescription(f"{self.facts.sentence} {self._note.text()}".strip())
         self.setToolTip("" if self.facts.available else NOT_YET)
 

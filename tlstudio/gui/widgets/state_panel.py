@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushBu
 from tlstudio.core.events import Progress
 from tlstudio.gui.widgets.job_progress import JobProgress
 
-COLUMN_PX = 520
+COLUMN_PX = 560
 
 
 class StatePanel(QFrame):

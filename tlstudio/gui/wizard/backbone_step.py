@@ -70,7 +70,7 @@ class BackboneStep(Step):
         self._progress.cancelled.connect(self.stop_requested)
         self._progress.hide()
         self._lay_out()
-        preferred = weights_folder.best_present() or _in_order()[0]
+        preferred = weights_folder.best_present()
         self._cards[preferred.name].setChecked(True)
         self.setFocusProxy(self._cards[preferred.name])
         self._group.buttonToggled.connect(self._on_toggle)
@@ -114,7 +114,7 @@ class BackboneStep(Step):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
             for card in self._cards.values():
-                card.show_presence(weights_folder.weights_present(card.spec))
+                card.show_weights(weights_folder.weights_file_for(card.spec))
 
     def showEvent(self, event: QShowEvent) -> None:
         self._scroll.ensureWidgetVisible(self._cards[self.spec().name])
@@ -131,17 +131,25 @@ class BackboneStep(Step):
     def _show_presence(self) -> None:
         spec = self.spec()
         for card in self._cards.values():
-            card.show_presence(weights_folder.weights_present(card.spec))
+            card.show_weights(weights_folder.weights_file_for(card.spec))
         present = weights_folder.weights_present(spec)
-        self._download.setVisible(not present)
+        is_small = present and weights_folder.weights_in_use(spec).built_in
+        self._download.setVisible(is_small or not present)
         self._download.setEnabled(self._import.isEnabled())
         self._download.setText(f"&Download {spec.weights[0].download_mb:.0f} MB")
-        self._sentence.setText(
-            f"{spec.title} is ready to use."
-            if present
-            else f"{spec.title} is not on this computer yet. It comes from download.pytorch.org, once; "
-            "your pictures stay here."
-        )
+        if is_small:
+            sentence = (
+                f"{spec.title} is ready to use. Its full weights know more photographs; "
+                "they come from download.pytorch.org."
+            )
+        elif present:
+            sentence = f"{spec.title} is ready to use."
+        else:
+            sentence = (
+                f"{spec.title} is not on this computer yet. It comes from download.pytorch.org, once; "
+                "your pictures stay here."
+            )
+        self._sentence.setText(sentence)
         self.completeness_changed.emit()
 
     def _work(self, what: str) -> None:

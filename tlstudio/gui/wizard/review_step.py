@@ -109,7 +109,7 @@ def _changes(job: Train) -> str:
     kinds = ["cut a little", "mirrored"] if job.mirror else ["cut a little"]
     if job.upside_down:
         kinds.append("turned upside down")
-    return f"While learning, pictures are {', '.join(kinds)} and slightly recoloured at random: more is learned so."
+    return f"While learning, pictures are {', '.join(kinds)} and slightly recoloured at random, to teach more."
 
 
 def _device(measured: Measured | None) -> str:
