@@ -10,7 +10,7 @@ def main() -> int:
     if "--engine-worker" in sys.argv[1:2]:
         from tlstudio.engine.worker import main as serve
 
-        return serve()
+        serve()
     from tlstudio.cli import main as command_line
 
     return command_line(sys.argv[1:])

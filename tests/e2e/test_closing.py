@@ -15,7 +15,7 @@ from tlstudio.core.runfolder import RunFolder
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_closing_the_window_in_mid_training(random_backbone: str, tmp_path: Path):
+def test_closing_the_window_in_mid_training(tmp_path: Path):
     pictures = class_folders(tmp_path / "shapes", {"disc": 14, "square": 14})
     ran = subprocess.run(
         [sys.executable, "-m", "tests.e2e.close_while_training", pictures],

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import traceback
+from typing import NoReturn
 
 import msgspec
 
@@ -17,8 +18,8 @@ from tlstudio.core.events import Event, JobEnded, encode_event
 from tlstudio.core.jobs import Job
 
 
-def main() -> int:
-    """Serve one job from standard input; return the exit code."""
+def main() -> NoReturn:
+    """Serve one job from standard input, then end the process."""
     # Libraries that print must not disturb the protocol: their output goes to the error stream.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -33,7 +34,6 @@ def main() -> int:
     if not line:
         os._exit(0)  # nobody wants this engine; do not wait for imports that are under way
     job = msgspec.json.decode(line, type=Job)
-    warm.join()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(orders, stop), name="listen", daemon=True).start()
     lock = threading.Lock()
@@ -54,7 +54,9 @@ def main() -> int:
             hint="Your pictures are untouched. Try again; if it happens again, please report it.",
         )
     emit(ended)
-    return 0
+    sys.stderr.flush()
+    # All is said and written; an import still under way in the other thread must not hold up or upset the end.
+    os._exit(0)
 
 
 def _warm_up(line_read: threading.Event) -> None:
@@ -77,4 +79,4 @@ def _listen(orders: io.FileIO, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

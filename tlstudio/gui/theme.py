@@ -253,7 +253,9 @@ QToolButton[role="crumb"]:focus {{ border-color: {tokens.accent}; }}
 QFrame[role="card"] {{
     background: {tokens.surface}; border: 1px solid {tokens.hairline}; border-radius: {CORNER_PX}px;
 }}
-QFrame[role="card"][hovered="true"], QListView[hovered="true"] {{ background: {tokens.tint}; border: 2px solid {tokens.accent}; }}
+QFrame[role="card"][hovered="true"], QListView[hovered="true"] {{
+    background: {tokens.tint}; border: 2px solid {tokens.accent};
+}}
 QFrame[role="rule"] {{ background: {tokens.hairline}; border: none; }}
 QScrollArea {{ background: transparent; border: none; }}
 QScrollArea > QWidget#qt_scrollarea_viewport > QWidget {{ background: transparent; }}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from tlstudio.core.backbones import backbone
@@ -45,6 +45,9 @@ COLUMNS = (
     Column("Classes", number=True),
     Column("Pictures", "{:,}".format, number=True),
 )
+COUNTS = 2
+"""The last columns, which give way to the names in a narrow window."""
+ROOM_FOR_COUNTS_PX = 1000
 STATES = {"finished": "finished", "stopped": "stopped, best kept", "failed": "failed"}
 
 
@@ -90,6 +93,11 @@ class RunsPage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for column in range(len(COLUMNS) - COUNTS, len(COLUMNS)):
+            self._table.setColumnHidden(column, self.width() < ROOM_FOR_COUNTS_PX)
 
     def refresh(self) -> None:
         """Read the runs again, away from the window: their logs can be long."""

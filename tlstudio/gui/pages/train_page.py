@@ -44,8 +44,7 @@ from tlstudio.gui.widgets.state_panel import StatePanel
 ROOM_FOR_BOTH_PX = 780
 """Height of the page from which on curves and table fit below each other."""
 VAL_EXPLAINED = (
-    "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part. "
-    "The ring marks what is kept."
+    "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part."
 )
 HEAD_KEPT = "On the pictures held out to choose, fine-tuning was not clearly better than the new head alone."
 

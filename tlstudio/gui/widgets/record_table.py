@@ -107,7 +107,9 @@ class RecordTable(QTableView):
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setResizeContentsPrecision(50)
-        self.horizontalHeader().setStretchLastSection(not columns[-1].number)
+        # Numbers stay near their titles: what fills the room is a column of words, the last one or else the first.
+        widest = 0 if columns[-1].number else len(columns) - 1
+        self.horizontalHeader().setSectionResizeMode(widest, QHeaderView.ResizeMode.Stretch)
         self.setStyleSheet("QTableView::item { padding: 0 8px; }")
         self.setSortingEnabled(True)
         self.activated.connect(self._choose)

@@ -148,6 +148,9 @@ class OptionsStep(Step):
         folded.addRow("", self._all_cores)
         for field in (self._epochs, self._seed, self._device):
             field.setFixedWidth(220)
+        for number in (self._epochs, self._seed):
+            # A spin box takes no padding from the style sheet.
+            number.lineEdit().setTextMargins(theme.SPACE_TIGHT, 0, 0, 0)
         seed_note = "Equal seeds give equal splits and equal runs."
         self._seed.setToolTip(seed_note)
         self._seed.setAccessibleDescription(seed_note)
