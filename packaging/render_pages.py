@@ -119,18 +119,19 @@ class Renderer:
         theme.apply(application(), SCHEMES[0])
         self._resize(*self._sizes[0])
 
-    def dialog(self, widget: QWidget, name: str) -> None:
-        """Render a window of its own in the size it has."""
+    def dialog(self, widget: QWidget, name: str, settled: bool = True) -> None:
+        """Render a window of its own in the size it has; what will not wait is rendered before it has settled."""
         for scheme in SCHEMES:
             theme.apply(application(), scheme)
-            self._save(widget, f"{name}-{scheme}")
+            self._save(widget, f"{name}-{scheme}", settled)
         theme.apply(application(), SCHEMES[0])
 
     def _resize(self, width: int, height: int) -> None:
         self.window.resize(width, height)
 
-    def _save(self, widget: QWidget, name: str) -> None:
-        settle()
+    def _save(self, widget: QWidget, name: str, settled: bool = True) -> None:
+        if settled:
+            settle()
         file = self._folder / f"{name}.png"
         if not widget.grab().save(str(file)):
             raise OSError(f"{file} could not be written.")
@@ -178,7 +179,7 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     drop(part(window.start_page, DropZone), [pictures])
     wizard = window.wizard
     assert wizard is not None
-    renderer.dialog(wizard, "wizard-1-pictures-scanning")
+    renderer.dialog(wizard, "wizard-1-pictures-scanning", settled=False)
     window.warm_up()
     wait_for(wizard.pictures.is_complete)
     renderer.dialog(wizard, "wizard-1-pictures")

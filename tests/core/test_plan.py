@@ -15,9 +15,9 @@ def test_the_head_is_one_stage_without_gradients():
 @pytest.mark.parametrize(
     ("images", "device", "epochs"),
     [
-        (100, "cpu", 60),  # 20 a picture would be 2,000 presentations: raised to 6,000
-        (1_000, "cpu", 20),
-        (10_000, "cpu", 6),  # 200,000 presentations: lowered to 64,000
+        (100, "cpu", 30),  # 12 a picture would be 1,200 presentations: raised to 3,000
+        (1_000, "cpu", 12),
+        (10_000, "cpu", 6),  # 120,000 presentations: lowered to 64,000
         (1_000_000, "cpu", 1),
         (100, "cuda", 200),
         (1_000, "cuda", 40),

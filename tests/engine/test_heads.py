@@ -89,3 +89,12 @@ def test_a_challenger_must_win_by_more_than_chance() -> None:
     assert not clearly_better(champion, better, targets)
     assert not clearly_better(champion, champion, targets)
     assert not clearly_better(noise, champion, targets)
+
+
+def test_more_certain_is_not_better() -> None:
+    rng = np.random.default_rng(3)
+    targets = np.arange(60) % 2
+    champion = np.eye(2)[targets] * 3 + rng.normal(size=(60, 2)) * 0.5
+    assert (champion.argmax(1) == targets).all()
+    assert not clearly_better(champion * 2, champion, targets)
+    assert not clearly_better(champion / 2, champion, targets)

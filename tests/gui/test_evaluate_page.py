@@ -16,6 +16,7 @@ from tlstudio.core.durable import write_json
 from tlstudio.core.events import JobEnded, Progress
 from tlstudio.core.jobs import Evaluate
 from tlstudio.core.results import ClassScore, Evaluation, Prediction
+from tlstudio.gui import theme
 from tlstudio.gui.pages.evaluate_page import ResultsPage
 from tlstudio.gui.widgets.class_table import ClassTable
 from tlstudio.gui.widgets.confusion_view import ConfusionView
@@ -340,3 +341,26 @@ def test_run_without_mistakes_shows_what_it_was_least_sure_of(page, qtbot, tmp_p
     qtbot.waitUntil(page.findChild(ConfusionView).isVisible)
     assert "No mistakes" in visible_texts(page)
     assert names(page) == ["0.jpg", "5.jpg", "2.jpg"]
+
+
+def test_the_confusion_matrix_is_copied_for_a_spreadsheet(shown, qtbot):
+    table = next(t for t in shown.findChild(ConfusionView).findChildren(QTableView) if t.isVisible())
+    cell = table.visualRect(table.model().index(0, 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    qtbot.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == (
+        "\tbreak\tcrack\tfree\nbreak\t1\t1\t0\ncrack\t0\t1\t1\nfree\t1\t0\t1"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_chosen_cell_keeps_its_shade_and_gets_a_frame(qapp, shown, qtbot, scheme):
+    theme.apply(qapp, scheme)
+    table = next(t for t in shown.findChild(ConfusionView).findChildren(QTableView) if t.isVisible())
+    place = table.visualRect(table.model().index(0, 1))
+    inside, edge = place.topLeft() + QPoint(6, 6), place.topLeft() + QPoint(1, 10)
+    before = table.viewport().grab().toImage()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place.center())
+    after = table.viewport().grab().toImage()
+    assert after.pixelColor(inside) == before.pixelColor(inside)
+    assert after.pixelColor(edge).name().upper() == theme.current().text != before.pixelColor(edge).name().upper()

@@ -244,3 +244,35 @@ def test_plots_follow_the_scheme(page, qtbot, tmp_path):
     finally:
         theme.apply(app, "light")
     assert curves._val_loss.opts["pen"].color().name() == theme.LIGHT.val.lower()
+
+
+def test_epochs_are_numbered_within_their_stage(page, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    assert page.findChild(Curves)._epoch_ticks() == [(1, "1"), (2, "1"), (3, "2"), (4, "3")]
+
+
+def test_the_table_takes_the_place_of_curves_it_would_squeeze(page, qtbot, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    table, curves = page.findChild(RecordTable), page.findChild(Curves)
+    page.resize(856, 580)
+    qtbot.mouseClick(button(page, "Details"), Qt.MouseButton.LeftButton)
+    assert table.isVisible() and not curves.isVisible()
+    page.resize(1400, 900)
+    qtbot.waitUntil(curves.isVisible)
+    assert table.isVisible()
+    page.resize(856, 580)
+    qtbot.waitUntil(lambda: not curves.isVisible())
+    qtbot.mouseClick(button(page, "Details"), Qt.MouseButton.LeftButton)
+    assert curves.isVisible() and not table.isVisible()
+
+
+def test_what_val_pictures_are_for_is_said_where_something_is_chosen(page, tmp_path):
+    page.set_run(run_folder(tmp_path / "tuned", fine_tune_events()))
+    assert any("they choose nothing" in text for text in texts(page))
+    page.set_run(run_folder(tmp_path / "head", [started(("head",)), HEAD_STAGE, epoch("head", 1, 0.86, best=True)]))
+    assert not any("they choose nothing" in text for text in texts(page))
+
+
+def test_a_head_that_was_not_beaten_is_explained(page, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events(kept_epoch=None, kept="the new head")))
+    assert any("not clearly better than the new head alone" in text for text in texts(page))

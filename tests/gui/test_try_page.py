@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QObject, QPoint, QPointF, Qt, QUrl, Slot
-from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication, QImage
+from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton
 
 from tests.factories import draw
@@ -18,6 +18,7 @@ from tlstudio.gui.pages.try_page import TryPage
 from tlstudio.gui.widgets.image_grid import ImageGrid
 from tlstudio.gui.widgets.image_viewer import PictureView
 from tlstudio.gui.widgets.probability_bars import ProbabilityBars
+from tlstudio.gui.widgets.state_panel import StatePanel
 
 
 @pytest.fixture
@@ -192,3 +193,17 @@ def test_answers_of_a_run_no_longer_shown_are_dropped(page, pictures, tmp_path):
     page.receive(answers(pictures))
     assert not page.findChild(ImageGrid).pictures()
     assert button(page, "Paste").isEnabled()
+
+
+def test_a_drag_lights_up_where_it_would_land(page, pictures):
+    area = next(panel for panel in page.findChildren(StatePanel) if panel.isVisible())
+    ground = area.grab().toImage().pixelColor(20, 20)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(path) for path in pictures])
+    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(page, QDragEnterEvent(QPoint(50, 50), copy, mime, left, none))
+    assert area.grab().toImage().pixelColor(20, 20) != ground
+    QApplication.sendEvent(page, QDragLeaveEvent())
+    assert area.grab().toImage().pixelColor(20, 20) == ground
+    drop(page, pictures)
+    assert area.grab().toImage().pixelColor(20, 20) == ground

@@ -16,8 +16,10 @@ from tlstudio.core.jobs import Train
 from tlstudio.core.paths import runs_dir, weights_dir
 from tlstudio.core.regimes import REGIMES
 from tlstudio.core.split import split
+from tlstudio.core.weights_folder import WeightsFile
 from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
 from tlstudio.gui.running_jobs import RunningJobs
+from tlstudio.gui.widgets.backbone_card import BackboneCard
 from tlstudio.gui.widgets.regime_chart import BlockStrip, RegimeChart, treatments
 from tlstudio.gui.wizard.options_step import folder_name, free_name
 from tlstudio.gui.wizard.pictures_step import first_pictures
@@ -117,6 +119,8 @@ def test_without_weights_the_way_ends_at_the_backbone_until_there_are_some(qtbot
     wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
     click(wizard)
     assert wizard.current_step() is wizard.backbone
+    assert wizard.next_button.isEnabled() and "Its full weights" in wizard.backbone.message()
+    wizard.backbone.choose("alexnet")
     assert not wizard.next_button.isEnabled()
     assert "not on this computer" in wizard.backbone.message()
     (weights_dir() / "resnet18-mine.pth").write_bytes(b"weights")
@@ -130,6 +134,7 @@ def test_a_wrong_weights_file_is_refused_in_words(qtbot, jobs, two_classes, tmp_
     click(wizard)
     file = tmp_path / "weights.pth"
     file.write_bytes(b"certainly no weights")
+    wizard.backbone.choose("alexnet")
     before = wizard.backbone.message()
     wizard.backbone.import_file(file)
     qtbot.waitUntil(lambda: wizard.backbone.message() != before, timeout=WAIT_MS)
@@ -282,3 +287,22 @@ def test_measured_speeds_reach_the_cards(qtbot, jobs, weights, two_classes):
     qtbot.waitUntil(lambda: not jobs.jobs(), timeout=WAIT_MS)
     card = next(found for found in wizard.findChildren(QPushButton) if found.accessibleName() == "ResNet-18")
     assert "pictures a second here" in card.accessibleDescription()
+
+
+def test_a_card_speaks_of_the_weights_in_use(qtbot):
+    spec = backbone("mobilenet_v2")
+    card = BackboneCard(spec)
+    qtbot.addWidget(card)
+
+    def said(name: str) -> str:
+        card.show_weights(WeightsFile(Path("mobilenet_v2.pth"), "", name, spec.name))
+        return card.accessibleDescription()
+
+    first, second, small = spec.weights
+    assert f"{first.imagenet_top1:.1f} % right" in said(first.name)
+    assert f"{second.imagenet_top1:.1f} % right" in said(second.name)
+    assert small.built_in and "come with the app" in said(small.name)
+    assert "a file of yours" in said("imported moths") and "%" not in said("imported moths")
+    card.show_weights(None)
+    assert f"{first.imagenet_top1:.1f} % right" in card.accessibleDescription()
+    assert "14 MB to fetch" in card.accessibleDescription()

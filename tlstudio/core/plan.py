@@ -10,8 +10,8 @@ import msgspec
 from tlstudio.core.regimes import Advice, Head, Regime
 
 PLAN_VERSION = 1
-# Presentations of a picture in regime 2: 20 a picture, within these bounds, where a CPU does the work ...
-CPU_PRESENTATIONS = (20, 6_000, 64_000)
+# Presentations of a picture in regime 2: 12 a picture, within these bounds, where a CPU does the work ...
+CPU_PRESENTATIONS = (12, 3_000, 64_000)
 # ... and 40 a picture where a GPU does.
 GPU_PRESENTATIONS = (40, 20_000, 256_000)
 EVALUATIONS_PER_RUN = 15

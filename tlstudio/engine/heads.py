@@ -111,12 +111,22 @@ def balanced_nll(logits: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean([losses[targets == target].mean() for target in np.unique(targets)]))
 
 
+def calibrated(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the logits at the temperature that suits these pictures best.
+
+    Networks are compared so: on a few pictures that all are right about, the more certain one would win otherwise,
+    and certainty is what fine-tuning adds first.
+    """
+    return logits / fit_temperature(logits, targets, prior_sd=np.inf)
+
+
 def clearly_better(challenger: np.ndarray, champion: np.ndarray, targets: np.ndarray) -> bool:
     """Return whether the challenger's loss is lower by more than two standard errors, and its balanced loss lower too.
 
-    Both are logits (images, classes) on the same pictures, so that the differences are paired. One standard error is
-    not enough: the challenger is the best of many states on these very pictures.
+    Both are logits (images, classes) on the same pictures, so that the differences are paired, and both are compared
+    calibrated. One standard error is not enough: the challenger is the best of many states on these very pictures.
     """
+    challenger, champion = calibrated(challenger, targets), calibrated(champion, targets)
     gains = _losses(champion, targets) - _losses(challenger, targets)
     if len(gains) < 2 or gains.mean() <= 2 * gains.std(ddof=1) / np.sqrt(len(gains)):
         return False
@@ -128,7 +138,7 @@ def _losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return losses
 
 
-def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, targets: np.ndarray, prior_sd: float = TEMPERATURE_PRIOR_SD) -> float:
     """Return the number, 1/4 to 4, by which logits are best divided on these held-out pictures.
 
     A mild prior around 1 keeps a handful of pictures without a mistake from making the model certain of everything.
@@ -137,7 +147,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     found = minimize_scalar(
         lambda log_t: (
             negative_log_likelihood(logits / np.exp(log_t), targets)
-            + log_t**2 / (2 * TEMPERATURE_PRIOR_SD**2 * len(targets))
+            + log_t**2 / (2 * prior_sd**2 * len(targets))
         ),
         bounds=(-np.log(4), np.log(4)),
         method="bounded",

@@ -36,6 +36,7 @@ from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import (
     LinearHead,
     balanced_nll,
+    calibrated,
     clearly_better,
     fit_head,
     fit_temperature,
@@ -230,7 +231,7 @@ class _Training:
             on_choice, on_val = answers()
             wanted = self.targets[self.val]
             return Judgement(
-                balanced_nll(on_choice, self.targets[choice]),
+                balanced_nll(calibrated(on_choice, self.targets[choice]), self.targets[choice]),
                 negative_log_likelihood(on_val, wanted),
                 _accuracy(on_val, wanted),
             )
@@ -253,12 +254,12 @@ class _Training:
         for share in BLEND_SHARES:
             self.network.load_state_dict(interpolate(start, best.weights, share))
             on_choice, on_val = answers()
-            loss = balanced_nll(on_choice, self.targets[choice])
+            loss = balanced_nll(calibrated(on_choice, self.targets[choice]), self.targets[choice])
             if winner is None or loss < winner[0]:
                 winner = (loss, share, on_choice, on_val)
         assert winner is not None
         loss, share, on_choice, on_val = winner
-        to_beat = champion.logits(self.features[choice]) / champion.temperature
+        to_beat = champion.logits(self.features[choice])
         if not clearly_better(on_choice, to_beat, self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])

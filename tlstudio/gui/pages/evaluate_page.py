@@ -190,7 +190,7 @@ class ResultsPage(Page):
             self._shown.setText(f"{count}, the most confident first")
             self._grid.show_pictures(wrong, self._evaluation.classes)
         else:
-            self._shown.setText("No mistakes. The answers it was least sure of come first")
+            self._shown.setText("No mistakes; the least sure answers first")
             self._grid.show_pictures(sorted(predictions, key=lambda p: p.probability), self._evaluation.classes)
         self._mistakes.hide()
 

@@ -168,7 +168,7 @@ class TrainPage(Page):
             case WeightsSaved():
                 self._saved = event
             case Notice():
-                self._remark(f"{event.what} {event.hint}".strip())
+                self._detail.setText(f"{event.what} {event.hint}".strip())
             case RunEnded():
                 self._show_end(event)
             case JobEnded():
@@ -217,17 +217,12 @@ class TrainPage(Page):
         self._epochs.set_rows(())
         for figure in (self._epoch, self._accuracy, self._time, self._speed):
             figure.show_value(NOTHING)
-        self._sentence.setText("")
-        self._remark("")
+        for label in (self._sentence, self._detail):
+            label.setText("")
         self._explained.hide()
         self._progress.hide()
         self._stop.hide()
         self._next.hide()
-
-    def _remark(self, text: str) -> None:
-        """Say something below the sentence; nothing takes no room."""
-        self._detail.setText(text)
-        self._detail.setVisible(bool(text))
 
     def _show_stage(self, event: StageStarted) -> None:
         self._progress.hide()
@@ -235,7 +230,7 @@ class TrainPage(Page):
         self._sentence.setText(event.sentence)
         self._epoch.show_value(f"1 of {event.epochs}", f"Epoch, {event.stage}")
         if event.epochs == 1 and self._started and len(self._started.stages) == 1:
-            self._remark("The new head is fitted in one go, so there is one point and no curve.")
+            self._detail.setText("The new head is fitted in one go, so there is one point and no curve.")
 
     def _show_epoch(self, event: EpochEnded) -> None:
         self._progress.hide()
@@ -274,7 +269,7 @@ class TrainPage(Page):
         self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
         was_fine_tuned = self._started is not None and len(self._started.stages) > 1
         if event.status == "finished" and was_fine_tuned and event.kept_epoch is None and not self._detail.text():
-            self._remark(HEAD_KEPT)
+            self._detail.setText(HEAD_KEPT)
         self._next.show()
 
     def _show_job_end(self, event: JobEnded) -> None:
@@ -339,10 +334,10 @@ class TrainPage(Page):
         try:
             self._curves.save(path)
         except OSError as error:
-            self._remark(f"{error} Choose another folder; the run itself is safe.")
+            self._detail.setText(f"{error} Choose another folder; the run itself is safe.")
             return
         remembered.remember_folder("plots", path.parent)
-        self._remark(f"The plot is saved as {path}")
+        self._detail.setText(f"The plot is saved as {path}")
 
     @Slot()
     def _go_to_results(self) -> None:

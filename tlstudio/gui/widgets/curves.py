@@ -18,6 +18,8 @@ from tlstudio.gui import theme
 DRAW_INTERVAL_MS = 100
 LINE_PX = 2
 BAND_OPACITY = 22
+BAND_ITEMS = 3
+"""What shows one stage: a band in either plot and its name."""
 MOST_EPOCH_TICKS = 15
 HEADROOM = 1.4
 """Room above the curves for the legend and the names of the stages."""
@@ -180,7 +182,7 @@ class Curves(QWidget):
         self._ring.setData(*([value] for value in points.kept or ()))
         self._loss_legend.setVisible(points.train_loss.xs.size > 0)
         self._draw_champion()
-        if len(points.stages) * 4 != len(self._bands):
+        if len(points.stages) * BAND_ITEMS != len(self._bands):
             self._draw_bands()
         if not self._zoomed:
             self._fit()
@@ -245,19 +247,19 @@ class Curves(QWidget):
             for plot in (self._loss, self._accuracy):
                 band = pg.LinearRegionItem((start, end), movable=False, brush=shade, pen=pg.mkPen(None))
                 band.setZValue(-10)
-                title = pg.InfiniteLine(
-                    start,
-                    pen=pg.mkPen(None),
-                    label=name,
-                    labelOpts={
-                        "position": 0.92 - 0.12 * (number % 2),
-                        "color": tokens.muted,
-                        "anchors": [(0, 0.5)] * 2,
-                    },
-                )
-                for item in (band, title):
-                    plot.addItem(item, ignoreBounds=True)
-                    self._bands.append((plot, item))
+                self._add_to_bands(plot, band)
+            # Only the loss leaves room at the top: good accuracies lie there.
+            title = pg.InfiniteLine(
+                start,
+                pen=pg.mkPen(None),
+                label=name,
+                labelOpts={"position": 0.92 - 0.12 * (number % 2), "color": tokens.muted, "anchors": [(0, 0.5)] * 2},
+            )
+            self._add_to_bands(self._loss, title)
+
+    def _add_to_bands(self, plot: Any, item: Any) -> None:
+        plot.addItem(item, ignoreBounds=True)
+        self._bands.append((plot, item))
 
     def _fit(self) -> None:
         points = self.points
@@ -317,7 +319,7 @@ class Curves(QWidget):
 def _plot(quantity: str) -> Any:
     plot = pg.PlotWidget()
     plot.setLabel("left", quantity)
-    plot.getAxis("left").setWidth(64)
+    plot.getAxis("left").setWidth(76)
     plot.getAxis("left").enableAutoSIPrefix(False)
     plot.setDownsampling(auto=True, mode="peak")
     plot.setClipToView(True)
