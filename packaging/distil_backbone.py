@@ -1,20 +1,16 @@
 """Train the built-in backbone: MobileNetV2 from random weights, taught block by block by an ImageNet network.
 
-Two phases, both on random crops of a folder of ordinary pictures; no class names are used.
+Every block of the student receives the teacher's input of that block and regresses the teacher's output of it, on
+random crops of a folder of ordinary pictures; no class names are used. The blocks do not wait for each other, so the
+gradient path is three layers long, and an hour on two cores does what end-to-end distillation needs days for.
 
-1. *Blocks.* Every block of the student receives the teacher's input of that block and regresses the
-   teacher's output of it. The blocks do not wait for each other, so the gradient path is three layers
-   long and an hour on two cores does what end-to-end distillation needs days for.
-2. *Together.* The student runs on its own activations; each block end, the pooled features and the
-   logits (through the teacher's own last layer) are pulled to the teacher's on the same crop.
+The program can be stopped at any time and started again with the same arguments: it goes on from `state.pt` in the
+output folder. `log.jsonl` there has the loss and, with `--probe`, the accuracy of a logistic regression on the pooled
+features of a folder with `train` and `val`.
 
-The program can be stopped at any time and started again with the same arguments: it goes on from
-`state.pt` in the output folder. `log.jsonl` there has the loss and, with `--probe`, the accuracy of a
-logistic regression on the pooled features of a folder with `train` and `val`.
-
-Sources: blockwise supervision (Li et al. 2020, "Blockwisely supervised neural architecture search with
-knowledge distillation"), same view for both networks and patience (Beyer et al. 2022, "Knowledge
-distillation: a good teacher is patient and consistent").
+Sources: blockwise supervision (Li et al. 2020, "Blockwisely supervised neural architecture search with knowledge
+distillation"); the same view for both networks, and mixup (Beyer et al. 2022, "Knowledge distillation: a good teacher
+is patient and consistent").
 """
 
 from __future__ import annotations
@@ -36,7 +32,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as TF
 
@@ -112,12 +107,23 @@ def probe_accuracy(network: nn.Module, folder: Path, size_px: int) -> float:
     return float(probe.score(*tables["val"]))
 
 
-def relative_error(student: Tensor, teacher: Tensor, scale: Tensor) -> Tensor:
-    """Return the mean squared error in units of the target's variance per channel."""
-    return ((student.float() - teacher.float()).square().mean((0, 2, 3)) / scale).mean()
+def blockwise_loss(student: nn.Sequential, teacher: nn.Sequential, images: Tensor) -> Tensor:
+    """Return the sum over blocks of the squared error, in units of what the teacher's block adds, per channel."""
+    loss = torch.zeros(())
+    given = images
+    for own, block in zip(student, teacher, strict=True):
+        with torch.no_grad():
+            wanted = block(given)
+            added = wanted - given if wanted.shape == given.shape else wanted
+            spread = added.float().var((0, 2, 3)) + 1e-3
+        error = (own(given).float() - wanted.float()).square().mean((0, 2, 3))
+        loss = loss + (error / spread).mean()
+        given = wanted
+    return loss
 
 
 def save_state(path: Path, state: dict[str, object]) -> None:
+    """Replace the file in one step, so that a stop in between leaves the state before."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     temporary = path.with_suffix(".tmp")
@@ -125,15 +131,23 @@ def save_state(path: Path, state: dict[str, object]) -> None:
     temporary.replace(path)
 
 
+def save_student(path: Path, blocks: nn.Module) -> None:
+    """Write the blocks in torchvision's names, convolutions in half precision."""
+    tensors = {
+        f"features.{name}": (value.half() if value.is_floating_point() and value.ndim > 1 else value).contiguous()
+        for name, value in blocks.state_dict().items()
+    }
+    save_file(tensors, path)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Train the built-in backbone")
     parser.add_argument("--teacher", type=Path, required=True, help="MobileNetV2 weights, torchvision layout")
     parser.add_argument("--pictures", type=Path, required=True, help="any folder of photographs")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--probe", type=Path, help="folder with train/ and val/, used for the log only")
-    parser.add_argument("--block-steps", type=int, default=6000)
-    parser.add_argument("--joint-steps", type=int, default=12000)
-    parser.add_argument("--size", type=int, default=144)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=2)
@@ -147,11 +161,8 @@ def main() -> None:
     weights = torch.load(args.teacher, map_location="cpu", weights_only=True)
     teacher.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    student = mobilenet_v2(dropout=0.0).to(memory_format=torch.channels_last)
-    blocks = student.features
+    blocks = mobilenet_v2(dropout=0.0).features.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(blocks.parameters(), lr=args.lr, weight_decay=1e-4)
-
-    total = args.block_steps + args.joint_steps
     state_path, log_path = args.out / "state.pt", args.out / "log.jsonl"
     step = 0
     if state_path.exists():
@@ -167,58 +178,26 @@ def main() -> None:
     batches = crop_batches(pictures, args.batch, args.size, args.seed + step, pool)
     losses: list[float] = []
     started, first_step = time.monotonic(), step
-    while step < total:
-        joint = step >= args.block_steps
-        phase_at = (step - args.block_steps) / args.joint_steps if joint else step / args.block_steps
-        peak = args.lr * (0.5 if joint else 1.0)
-        rate = peak * min(1.0, 0.02 + phase_at * 40) * (0.5 + 0.5 * math.cos(math.pi * phase_at))
+    while step < args.steps:
+        done = step / args.steps
+        rate = args.lr * min(1.0, 0.02 + done * 40) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = max(rate, 1e-5)
-        images = next(batches)
         blocks.train()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            with torch.no_grad():
-                targets = [images]
-                for block in teacher.features:
-                    targets.append(block(targets[-1]))
-            loss = torch.zeros(())
-            own = images
-            for index, block in enumerate(blocks):
-                given, wanted = targets[index], targets[index + 1]
-                if joint:
-                    own = block(own)
-                    answer = own
-                    scale = wanted.float().var((0, 2, 3)) + 1e-3
-                else:
-                    answer = block(given)
-                    change = wanted - given if given.shape == wanted.shape else wanted
-                    scale = change.float().var((0, 2, 3)) + 1e-3
-                loss = loss + relative_error(answer, wanted, scale)
-            if joint:
-                pooled, pooled_teacher = own.float().mean((2, 3)), targets[-1].float().mean((2, 3))
-                spread = pooled_teacher.var(0) + 1e-3
-                loss = loss + 10 * ((pooled - pooled_teacher).square().mean(0) / spread).mean()
-                logits, logits_teacher = teacher.classifier(pooled), teacher.classifier(pooled_teacher)
-                loss = loss + F.kl_div(
-                    logits.float().log_softmax(-1),
-                    logits_teacher.float().log_softmax(-1),
-                    log_target=True,
-                    reduction="batchmean",
-                )
+            loss = blockwise_loss(blocks, teacher.features, next(batches))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(blocks.parameters(), 5.0)
         optimiser.step()
         losses.append(float(loss.detach()))
         step += 1
-        if step % 500 == 0 or step == total:
+        if step % 500 == 0 or step == args.steps:
             accuracy = probe_accuracy(blocks, args.probe, 224) if args.probe else None
             row = {
                 "step": step,
-                "phase": "together" if joint else "blocks",
                 "loss": round(float(np.mean(losses)), 4),
                 "probe_accuracy": None if accuracy is None else round(accuracy, 4),
-                "seconds": round(time.monotonic() - started, 1),
                 "crops_per_second": round((step - first_step) * args.batch / (time.monotonic() - started), 1),
             }
             losses.clear()
@@ -226,13 +205,7 @@ def main() -> None:
                 log.write(json.dumps(row) + "\n")
             print(row, flush=True)
             save_state(state_path, {"blocks": blocks.state_dict(), "optimiser": optimiser.state_dict(), "step": step})
-            halves = {
-                f"features.{name}": (
-                    value.half() if value.is_floating_point() and value.ndim > 1 else value
-                ).contiguous()
-                for name, value in blocks.state_dict().items()
-            }
-            save_file(halves, args.out / "studio_small.safetensors")
+            save_student(args.out / "studio_small.safetensors", blocks)
 
 
 if __name__ == "__main__":

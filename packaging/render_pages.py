@@ -223,7 +223,8 @@ def results(renderer: Renderer) -> None:
     table = next(table for table in matrix.findChildren(QTableView) if table.isVisible())
     model = table.model()
     cells = [model.index(row, column) for row in range(model.rowCount()) for column in range(model.columnCount())]
-    mixed_up = max(cells, key=lambda cell: (cell.row() != cell.column(), int(str(cell.data()).replace(",", ""))))
+    counts = {cell: int(str(cell.data()).replace(",", "")) for cell in cells}
+    mixed_up = max(cells, key=lambda cell: (counts[cell] > 0, cell.row() != cell.column(), counts[cell]))
     table.scrollTo(mixed_up)
     QTest.mouseClick(table.viewport(), LEFT, pos=table.visualRect(mixed_up).center())
     renderer.page("results-cell")

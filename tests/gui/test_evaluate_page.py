@@ -348,9 +348,7 @@ def test_the_confusion_matrix_is_copied_for_a_spreadsheet(shown, qtbot):
     cell = table.visualRect(table.model().index(0, 1)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     qtbot.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
-    assert QGuiApplication.clipboard().text() == (
-        "\tbreak\tcrack\tfree\nbreak\t1\t1\t0\ncrack\t0\t1\t1\nfree\t1\t0\t1"
-    )
+    assert QGuiApplication.clipboard().text() == ("\tbreak\tcrack\tfree\nbreak\t1\t1\t0\ncrack\t0\t1\t1\nfree\t1\t0\t1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

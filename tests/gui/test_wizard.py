@@ -301,7 +301,7 @@ def test_a_card_speaks_of_the_weights_in_use(qtbot):
     first, second, small = spec.weights
     assert f"{first.imagenet_top1:.1f} % right" in said(first.name)
     assert f"{second.imagenet_top1:.1f} % right" in said(second.name)
-    assert small.built_in and "come with the app" in said(small.name)
+    assert small.built_in and "part of the app" in said(small.name)
     assert "a file of yours" in said("imported moths") and "%" not in said("imported moths")
     card.show_weights(None)
     assert f"{first.imagenet_top1:.1f} % right" in card.accessibleDescription()

@@ -60,6 +60,9 @@ class ResultsPage(Page):
         self._shown = Sentence("lead")
         self._mistakes = QPushButton("Show the mistakes")
         self._mistakes.clicked.connect(self._show_mistakes)
+        holds_its_place = self._mistakes.sizePolicy()
+        holds_its_place.setRetainSizeWhenHidden(True)
+        self._mistakes.setSizePolicy(holds_its_place)
         self._grid = ImageGrid("Pictures of what is selected")
         self._classes = ClassTable()
         self._details = Sentence("")
@@ -200,7 +203,8 @@ class ResultsPage(Page):
         truth, given = self._evaluation.classes[row], self._evaluation.classes[column]
         chosen = [p for p in self._evaluation.predictions if p.truth == truth and p.class_ == given]
         chosen.sort(key=lambda p: -p.probability)
-        self._shown.setText(f"{words.pictures(len(chosen))} of “{truth}” given “{given}”")
+        count = words.pictures(len(chosen)) if chosen else "No pictures"
+        self._shown.setText(f"{count} of “{truth}” given “{given}”")
         self._grid.show_pictures(chosen, self._evaluation.classes)
         self._mistakes.show()
 

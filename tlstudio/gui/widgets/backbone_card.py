@@ -54,7 +54,7 @@ class BackboneCard(QPushButton):
         if file and not known:
             self._facts.setText("With weights from a file of yours")
         elif shown.imagenet_top1 is None:
-            self._facts.setText("With small weights that come with the app")
+            self._facts.setText("Small weights, part of the app")
         else:
             self._facts.setText(f"{shown.imagenet_top1:.1f} % right on everyday photographs")
         name, colour = ("check", tokens.good) if file else ("download", tokens.muted)
