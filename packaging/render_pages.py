@@ -201,15 +201,15 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
 
 
 def watch_training(renderer: Renderer) -> RunFolder:
-    """Render the training in progress, wait for its end, and return its run."""
-    window = renderer.window
-    curves = part(window.train_page, Curves)
-    wait_for(lambda: curves.points.val_loss.xs.size >= LIVE_EPOCHS)
+    """Render the training in progress, wait for its end, and return its run. Raises ChildProcessError if it failed."""
+    page = renderer.window.train_page
+    points = part(page, Curves).points
+    wait_for(lambda: points.val_loss.xs.size >= LIVE_EPOCHS or button(page, "Stop") is None)
     renderer.page("train-live")
-    run = RunFolder(next(runs_dir().iterdir()))
-    wait_for(lambda: window.page_name() == "train" and run.summary()[1] is not None)
-    wait_for(lambda: button(window.train_page, "See the results") is not None)
-    return run
+    wait_for(lambda: button(page, "Stop") is None)
+    if button(page, "See the results") is None:
+        raise ChildProcessError(page.sentence())
+    return RunFolder(next(runs_dir().iterdir()))
 
 
 def results(renderer: Renderer) -> None:

@@ -7,16 +7,18 @@ Exit codes: 0 done, 1 a problem the user can mend, 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tlstudio import __version__
 from tlstudio.core import jobs
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, refused, shown
 from tlstudio.core.events import (
     BatchEnded,
     Emit,
@@ -29,12 +31,22 @@ from tlstudio.core.events import (
     RunStarted,
     StageStarted,
     encode_event,
-    ignore,
 )
+
+MAX_EPOCHS = 100_000
+MAX_SEED = 2**32 - 1
+"""The largest that numpy and scikit-learn take."""
+INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code; without a command, open the window."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the terminal speaks, JSON is UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    for text in argv:
+        if shown(text) != text:
+            return _complain(f"“{shown(text)}” has bytes that are not text.", "Rename it, or a copy of it.")
     arguments = _parser().parse_args(argv)
     if arguments.verb is None:
         from tlstudio.app import main as open_window
@@ -47,6 +59,11 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         return 1
+    except OSError as error:
+        problem = refused(error)
+        return _complain(problem.what, problem.hint)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,9 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--regime", default="auto", choices=("auto", "head", "fine-tune", "cut", "full", "scratch"))
     train.add_argument("--head", default="linear", choices=("linear", "svm", "mlp", "conv"))
     train.add_argument(
-        "--epochs", type=_positive, help="of the stages that count epochs; default: by number of pictures"
+        "--epochs", type=_whole(1, MAX_EPOCHS), help="of the stages that count epochs; default: by number of pictures"
     )
-    train.add_argument("--seed", type=_not_negative, default=0)
+    train.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
     evaluate = verb("evaluate", _evaluate, "Judge a run on pictures that taught it nothing.")
@@ -99,18 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return what reads a whole number within bounds from an argument."""
 
+    def read(text: str) -> int:
+        if not (text.isdecimal() and len(text) < 20 and lowest <= int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {lowest} to {highest}")
+        return int(text)
 
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return number
+    return read
 
 
 def _backbones(arguments: argparse.Namespace) -> int:
@@ -143,12 +157,12 @@ def _samples(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"path": str(arguments.folder)})
     else:
-        print(f"Sample pictures were drawn in {arguments.folder}.")
+        print(printable(f"Sample pictures were drawn in {arguments.folder}."))
     return 0
 
 
 def _scan(arguments: argparse.Namespace) -> int:
-    ended = _perform(jobs.Scan(folders=(str(arguments.folder),)), ignore)
+    ended = _perform(jobs.Scan(folders=(str(arguments.folder),)), _say)
     if ended.status != "finished":
         return _complain(ended.what, ended.hint)
     import msgspec
@@ -191,11 +205,11 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     printer = _print_event_json if arguments.json else _say
     ended = _perform(job, printer)
-    if ended.result is None:  # it ended before there was a run to speak of
-        if arguments.json:
-            _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
-        return _complain(ended.what, ended.hint)
-    return 1 if ended.status == "failed" or ended.result["val_accuracy"] is None else 0
+    if ended.result is not None and ended.result["val_accuracy"] is not None:
+        return 0
+    if ended.result is None and arguments.json:  # it ended before there was a run to speak of
+        _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
+    return _complain(ended.what, ended.hint)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -229,6 +243,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         run=str(arguments.run_folder),
         paths=tuple(str(path) for path in arguments.paths),
         csv=None if arguments.csv is None else str(arguments.csv),
+        max_rows=None,
     )
     ended = _perform(job, _say)
     if ended.result is None:
@@ -241,7 +256,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         elif arguments.csv is None:
             print(f"{printable(row['path'])}: {printable(row['class'])} ({row['probability']:.1%})")
     if arguments.csv is not None and not arguments.json:
-        print(f"{ended.result['images']} answers were written to {arguments.csv}.")
+        print(printable(f"{ended.result['images']} answers were written to {arguments.csv}."))
     return 0
 
 
@@ -255,7 +270,7 @@ def _export(arguments: argparse.Namespace) -> int:
         return 0
     parity = ended.result["parity"]
     print(
-        f"{ended.result['path']} was written. On {parity['images']} pictures it gives the app's class in "
+        f"{printable(ended.result['path'])} was written. On {parity['images']} pictures it gives the app's class in "
         f"{parity['top1_agreement']:.1%}; probabilities differ by at most {parity['max_probability_difference']:.7f}."
     )
     return 0
@@ -304,7 +319,9 @@ def _say(event: Event) -> None:
     match event:
         case Progress(what=what, done=done, total=total):
             if sys.stderr.isatty():
-                print(f"\r{what}: {done} of {total}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+                count = f": {done:,} of {total:,}" if total else ""
+                line = "" if total and done >= total else printable(what) + count
+                print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         case RunStarted():
             print(
                 f"{event.train_images} pictures teach, {event.val_images} judge; {event.backbone}, {event.regime}, "
@@ -328,15 +345,11 @@ def _say(event: Event) -> None:
             )
         case Notice():
             print(printable(f"{event.what} {event.hint}"), file=sys.stderr)
-        case RunEnded():
-            if event.val_accuracy is not None and event.val_interval is not None:
-                low, high = event.val_interval
-                print(
-                    f"{event.status.capitalize()}: {event.val_accuracy:.1%} of {event.val_images} val pictures right "
-                    f"({low:.1%} to {high:.1%}); {event.kept} was kept.",
-                    file=sys.stderr,
-                )
-            else:
-                print(printable(f"{event.what} {event.hint}"), file=sys.stderr)
+        case RunEnded(val_accuracy=float(accuracy), val_interval=(low, high)):
+            print(
+                f"{event.status.capitalize()}: {accuracy:.1%} of {event.val_images} val pictures right "
+                f"({low:.1%} to {high:.1%}); {event.kept} was kept.",
+                file=sys.stderr,
+            )
         case _:
             pass

@@ -120,6 +120,10 @@ def test_bad_input_is_one_plain_line(run: Path, pictures: Path, weights: Path, t
         ("train", pictures, "--run", tmp_path / "new", "--weights", pictures / "train/disc/disc_000.png"),
         ("train", pictures, "--run", tmp_path / "new", "--backbone", "resnet18", "--weights", weights),
         ("train", pictures, "--run", tmp_path / "new", "--weights", weights, "--regime", "cut"),
+        ("samples", pictures / "train/disc/disc_000.png"),
+        ("scan", "n" * 300),
+        ("predict", run, pictures, "--csv", tmp_path / ("n" * 300)),
+        ("scan", "\udcff"),
     ]
     for case in cases:
         ran = tlstudio(*case)
@@ -133,9 +137,28 @@ def test_a_failed_training_ends_with_run_ended(pictures: Path, weights: Path, ru
     ran = tlstudio("train", pictures, "--run", run, "--weights", weights, "--json")
     last = json.loads(ran.stdout.splitlines()[-1])
     assert ran.returncode == 1 and last["event"] == "run_ended" and last["status"] == "failed" and last["what"]
+    assert last["what"] in ran.stderr, "people are told as well"
+
+
+def test_a_home_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TLSTUDIO_HOME", str(tmp_path / "file"))
+    ran = tlstudio("backbones")
+    assert ran.returncode == 1 and "cannot be used" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_json_is_utf_8_wherever_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    folder = class_folders(tmp_path / "mixed")
+    (folder / "disc").rename(folder / "葉")
+    ran = subprocess.run([sys.executable, "-m", "tlstudio", "scan", folder, "--json"], capture_output=True, timeout=120)
+    assert json.loads(ran.stdout.decode("utf-8"))["classes"] == {"square": 6, "葉": 6}
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["scan"], ["nonsense"], ["train", "x", "--run", "y", "--epochs", "0"],
+                                       ["train", "x", "--run", "y", "--epochs", "9" * 30],
+                                       ["train", "x", "--run", "y", "--seed", "4294967296"],
+                                       ["train", "x", "--run", "y", "--seed", "-1"],
                                        ["train", "x", "--run", "y", "--regime", "best"]])  # fmt: skip
 def test_wrong_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -217,3 +217,11 @@ def test_progress_and_stopping(two_classes):
 def test_class_names_in_a_sentence():
     assert shown_classes(["a", "b"]) == "“a”, “b”"
     assert shown_classes(["a", "b", "c", "d", "e"]) == "“a”, “b”, “c” and 2 more"
+
+
+def test_the_first_reason_is_said_where_nothing_can_be_used(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "x.jpg").write_bytes(b"no picture")
+    with pytest.raises(StudioError, match=r"found in .* 1 were set aside, the first for this: The picture is damaged"):
+        scan([tmp_path])

@@ -86,3 +86,13 @@ def test_unknown_classes_are_left_out_and_said(head_run: RunFolder, tmp_path: Pa
     only = class_folders(tmp_path / "other", {"cross": 2})
     with pytest.raises(StudioError, match="of a class the model knows"):
         evaluate(head_run, only, said.append, never)
+
+
+def test_figures_that_cannot_be_kept_are_given_all_the_same(head_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(head_run.path, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    run.evaluation_file.unlink(missing_ok=True)
+    run.evaluation_file.mkdir()
+    said: list[Event] = []
+    assert evaluate(run, None, said.append, never).images == 8
+    assert [event.code for event in said if isinstance(event, Notice)] == ["not-kept"]

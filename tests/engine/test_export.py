@@ -16,7 +16,7 @@ from PIL import Image
 
 from tlstudio.core.backbones import Preprocessing, backbone
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import never
+from tlstudio.core.events import Event, Progress, Stopped, never
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.export import export, onnx_bytes
 from tlstudio.engine.networks import ModelCard, build_network, load_model, torchvision_model
@@ -103,3 +103,24 @@ def test_other_architectures_answer_the_same(name: str) -> None:
     with torch.inference_mode():
         ours = (network(normalised) / 1.7).softmax(1).numpy()
     assert np.abs(theirs - ours).max() < 1e-4
+
+
+def test_a_folder_in_the_way_is_named(head_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(StudioError, match="already holds model.json"):
+        export(head_run, "safetensors", tmp_path, listen, never)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_of_many_pictures_some_of_every_class_are_compared(
+    head_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tlstudio.engine.export.MAX_PARITY_IMAGES", 3)
+    index, (_, positions) = head_run.dataset(), head_run.split().held_out()
+    said: list[Event] = []
+    assert export(head_run, "safetensors", tmp_path / "out", said.append, never).parity.images == 3
+    assert any(isinstance(event, Progress) and event.what.startswith("Reading pictures") for event in said)
+    with pytest.raises(Stopped):
+        export(head_run, "safetensors", tmp_path / "other", listen, lambda: True)
+    assert not (tmp_path / "other").exists()
+    assert {index.images[i].class_index for i in positions[::3]} == {0, 1}

@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tlstudio.core.events import Event, Progress
 from tlstudio.engine.heads import (
     C_VALUES,
     balanced_nll,
@@ -98,3 +99,17 @@ def test_more_certain_is_not_better() -> None:
     assert (champion.argmax(1) == targets).all()
     assert not clearly_better(champion * 2, champion, targets)
     assert not clearly_better(champion / 2, champion, targets)
+
+
+def test_a_picture_that_lies_in_two_classes_leaves_no_fold_with_one_class() -> None:
+    """The groups tie class 1 to copies in class 0, so that one fold would have learned from one class alone."""
+    features = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
+    head = fit_head(features, np.array([0, 1, 1, 1, 0]), ["0", "4", "4", "1", "1"], 2, seed=1)
+    assert np.isfinite(head.weight).all() and head.temperature == 1.0
+
+
+def test_fitting_says_how_far_it_is() -> None:
+    features, targets = blobs(40, 2, 10, seed=0)
+    said: list[Event] = []
+    fit_head(features, targets, [str(i) for i in range(40)], 2, seed=0, emit=said.append)
+    assert said and all(isinstance(event, Progress) and 0 < event.done <= event.total for event in said)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +82,16 @@ def test_no_cell_is_a_formula() -> None:
     table = list(csv.reader(csv_text(["@evil", "+1"], [row]).splitlines()))
     assert table[0][3:] == ["'@evil", "'+1"]
     assert table[1][:2] == ["./=cmd.jpg", "'@evil"]
+
+
+def test_what_cannot_be_looked_at_is_named_and_rows_are_all_there(head_run: RunFolder, tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "new", {"disc": 3, "square": 2}, first_seed=70)
+    shutil.copy(folder / "disc" / "disc_000.png", os.fsencode(folder) + b"/\xff.png")
+    elsewhere = class_folders(tmp_path / "elsewhere", {"cross": 1})
+    (folder / "linked").symlink_to(elsewhere)
+    result = predict(head_run, [folder], tmp_path / "answers.csv", listen, never)
+    assert [(Path(problem["path"]).name, problem["code"]) for problem in result["skipped"]] == [
+        ("\ufffd.png", "name-not-text")
+    ]
+    assert result["images"] == len(result["rows"]) == 6
+    assert predict(head_run, [folder], None, listen, never, max_rows=2)["rows"] == result["rows"][:2]

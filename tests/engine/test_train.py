@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -25,12 +26,15 @@ from tlstudio.core.events import (
     RunStarted,
     StageStarted,
     WeightsSaved,
+    ignore,
 )
 from tlstudio.core.plan import Stage
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.loop import interpolate, parameter_groups, schedule
+from tlstudio.engine.data import ImageStore, Normaliser
+from tlstudio.engine.loop import Judgement, interpolate, parameter_groups, schedule, train_stage
 from tlstudio.engine.networks import build_network, load_model, snapshot, torchvision_model
 from tlstudio.engine.perform import perform
+from tlstudio.engine.train import train
 from tlstudio.engine.weights import read_weights
 
 
@@ -203,3 +207,57 @@ def test_too_few_pictures_to_judge_fine_tuning(weights_file: Path, tmp_path: Pat
     assert ended.status == "finished"
     assert [e.code for e in events if isinstance(e, Notice)] == ["too-few-pictures"]
     assert ended.result["kept"] == "the new head"
+
+
+def test_a_stop_within_an_epoch_leaves_the_network_ready_to_be_judged(head_run: RunFolder) -> None:
+    """Random depth and dropout must be off when the weights that are kept are compared."""
+    spec = backbone("efficientnet_b0")
+    network = build_network(spec, torchvision_model(spec), 2)
+    wanted = msgspec.structs.replace(spec.preprocessing(), resize_px=32, crop_px=32)
+    index, parts = head_run.dataset(), head_run.split()
+    store = ImageStore([image.path for image in index.images], wanted)
+    best = train_stage(
+        network,
+        Stage("x", "gradient", "", head_lr=0.01),
+        head_run.plan(),
+        store,
+        Normaliser(wanted, torch.device("cpu")),
+        parts.train[:4],
+        np.array([image.class_index for image in index.images]),
+        lambda: Judgement(0.0, 0.0, 0.0),
+        ignore,
+        lambda: True,
+    )
+    store.close()
+    assert best.epoch == 0 and not any(module.training for module in network.modules())
+
+
+def test_a_stop_while_judging_keeps_what_there_is(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="fine-tune", epochs=5)
+    ended = perform(job, seen.append, lambda: isinstance(seen[-1], StageStarted) and seen[-1].index == 1)
+    assert ended.status == "stopped" and ended.result["kept"] == "the new head"
+    assert not any(isinstance(event, BatchEnded) for event in seen)
+
+
+def test_what_makes_the_figures_flatter_is_said(weights_file: Path, tmp_path: Path) -> None:
+    pictures = class_folders(tmp_path / "pictures" / "train", {"disc": 8, "square": 8}).parent
+    class_folders(pictures / "val", {"disc": 2, "square": 2}, first_seed=7)
+    (pictures / "train" / "disc" / "broken.png").write_bytes(b"no picture")
+    events, _, _ = run_job(train_job(pictures, tmp_path / "run", weights_file))
+    said = {event.code: event.what for event in events if isinstance(event, Notice)}
+    assert said["seen-in-training"].startswith("2 of 4 val pictures")
+    assert said["set-aside"].startswith("1 files") and "broken.png" in said["set-aside"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_ends_the_run_in_words(head_run: RunFolder, tmp_path: Path) -> None:
+    """The log itself cannot be written: the run still ends once, and says why."""
+    shutil.copytree(head_run.path, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    run.events_file.unlink()
+    run.events_file.symlink_to("/dev/full")
+    seen: list[Event] = []
+    ended = train(run, seen.append, lambda: False)
+    assert [event for event in seen if isinstance(event, RunEnded)] == [ended]
+    assert ended.status == "failed" and "No space left" in ended.what

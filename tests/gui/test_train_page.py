@@ -276,3 +276,12 @@ def test_what_val_pictures_are_for_is_said_where_something_is_chosen(page, tmp_p
 def test_a_head_that_was_not_beaten_is_explained(page, tmp_path):
     page.set_run(run_folder(tmp_path / "run", fine_tune_events(kept_epoch=None, kept="the new head")))
     assert any("not clearly better than the new head alone" in text for text in texts(page))
+
+
+def test_fewer_epochs_than_planned_are_explained(page, tmp_path):
+    events = fine_tune_events()
+    del events[-2]
+    page.set_run(run_folder(tmp_path / "run", events))
+    assert any("ended early" in text for text in texts(page))
+    page.set_run(run_folder(tmp_path / "whole", fine_tune_events()))
+    assert not any("ended early" in text for text in texts(page))

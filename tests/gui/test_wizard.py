@@ -277,8 +277,8 @@ def test_the_review_speaks_in_sentences(qtbot, two_classes):
     review.show_plan(job, index, parts, spec, measured)
     assert review.line("Pictures") == "12 pictures in 2 classes."
     assert review.line("Device") == "CPU, 8 threads. No graphics card was found."
-    # 6,000 pictures to learn from, three looks each, at 50 looks a second.
-    assert review.line("Time") == "About 6 minutes."
+    # 3,000 pictures to learn from, three looks each, at 50 looks a second.
+    assert review.line("Time") == "About 3 minutes."
     assert "upside down" in review.line("Changes")
 
 

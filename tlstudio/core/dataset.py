@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, shown
 from tlstudio.core.events import Emit, ShouldStop, Stopped, ignore, never
 from tlstudio.core.images import SUFFIXES, UnreadableImage, decode, read_bytes
 from tlstudio.core.progress import Pace
@@ -26,6 +26,9 @@ PART_NAMES: dict[str, Part] = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "__pycache__"})
+# Codes of problems that do not mean that a file was left out.
+OF_FOLDERS = frozenset({"empty-folder", "empty-class", "outside-parts"})
+OF_COPIES = frozenset({"copy", "leak", "label-conflict"})
 
 
 class ImageRecord(msgspec.Struct, frozen=True):
@@ -66,6 +69,10 @@ class DatasetIndex(msgspec.Struct, frozen=True):
         counts = Counter(image.part for image in self.images)
         return {part: counts[part] for part in ("train", "val", "test") if counts[part]}
 
+    def set_aside(self) -> list[Problem]:
+        """Return why files were left out, one problem a file."""
+        return [problem for problem in self.problems if problem.code not in OF_FOLDERS | OF_COPIES]
+
 
 class _Candidate(msgspec.Struct, frozen=True):
     path: Path
@@ -86,9 +93,7 @@ def scan(
     problems: list[Problem] = []
     for folder in folders:
         if not folder.is_dir():
-            raise StudioError(
-                f"“{_shown(folder)}” is not a folder.", "Drop a folder with one folder inside it a class."
-            )
+            raise StudioError(f"“{shown(folder)}” is not a folder.", "Drop a folder with one folder inside it a class.")
     candidates = list(_candidates(folders, problems))
     pace = Pace(emit, "Reading pictures", len(candidates))
     read: list[tuple[_Candidate, tuple[str, int, int] | Problem]] = []
@@ -132,10 +137,10 @@ def shown_classes(names: Sequence[str]) -> str:
 
 
 def _require_classes(index: DatasetIndex, folders: Sequence[Path], min_classes: int) -> None:
-    where = f"“{_shown(folders[0])}”" if len(folders) == 1 else "these folders"
+    where = f"“{shown(folders[0])}”" if len(folders) == 1 else "these folders"
     if not index.images:
-        reasons = Counter(problem.code for problem in index.problems)
-        detail = f" {sum(reasons.values())} files were set aside." if reasons else ""
+        left_out = index.set_aside()
+        detail = f" {len(left_out)} were set aside, the first for this: {left_out[0].message}" if left_out else ""
         raise StudioError(
             f"No usable picture was found in {where}.{detail}",
             "Drop a folder with one folder inside it for each class, and the pictures of that class in it.",
@@ -159,7 +164,7 @@ def _candidates(folders: Sequence[Path], problems: list[Problem]) -> Iterator[_C
                 _note_loose_files(child, problems)
             else:
                 problems.append(
-                    Problem(_shown(child), "outside-parts", f"“{child.name}” is neither train, val nor test: left out.")
+                    Problem(shown(child), "outside-parts", f"“{child.name}” is neither train, val nor test: left out.")
                 )
     else:
         for child in children:
@@ -173,14 +178,28 @@ def _subfolders(folder: Path) -> list[Path]:
         return sorted(child for child in folder.iterdir() if child.is_dir() and not is_ignored(child.name))
     except OSError as error:
         raise StudioError(
-            f"“{_shown(folder)}” cannot be opened: {error.strerror or error}.",
+            f"“{shown(folder)}” cannot be opened: {error.strerror or error}.",
             "Ask for access, or choose another folder.",
         ) from error
 
 
 def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) -> Iterator[_Candidate]:
+    found, problems_before = False, len(problems)
+    for path in files_below(folder, problems):
+        found = True
+        yield _Candidate(path, shown(folder.name), part)
+    if not found and len(problems) == problems_before:
+        problems.append(
+            Problem(shown(folder), "empty-folder", f"There is nothing in the folder “{shown(folder.name)}”.")
+        )
+
+
+def files_below(folder: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Yield every file in a folder and in those inside it, links followed, in a stable order.
+
+    The system's own files are left out. Files and folders that cannot be used are added to `problems`.
+    """
     seen: set[tuple[int, int]] = set()
-    found = False
     for where, names, files in os.walk(folder, followlinks=True, onerror=lambda e: _note_error(e, problems)):
         facts = Path(where).stat()
         if (facts.st_dev, facts.st_ino) in seen:  # a link that leads back
@@ -191,22 +210,17 @@ def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) ->
         for name in sorted(files):
             if is_ignored(name):
                 continue
-            found = True
             path = Path(where) / name
-            if _shown(path) != str(path):
+            if shown(path) != str(path):
                 problems.append(
-                    Problem(_shown(path), "name-not-text", "The file name has bytes that are not text: rename a copy.")
+                    Problem(shown(path), "name-not-text", "The file name has bytes that are not text: rename a copy.")
                 )
                 continue
-            yield _Candidate(path, _shown_name(folder.name), part)
-    if seen and not found:
-        problems.append(
-            Problem(_shown(folder), "empty-folder", f"There is nothing in the folder “{_shown_name(folder.name)}”.")
-        )
+            yield path
 
 
 def _note_error(error: OSError, problems: list[Problem]) -> None:
-    name = _shown(Path(str(error.filename)))
+    name = shown(error.filename)
     problems.append(Problem(name, "no-access", f"The folder cannot be opened: {error.strerror or error}."))
 
 
@@ -214,7 +228,7 @@ def _note_loose_files(folder: Path, problems: list[Problem]) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix.lower() in SUFFIXES and not is_ignored(path.name):
             problems.append(
-                Problem(_shown(path), "outside-class", "The picture lies beside the class folders, so it has no class.")
+                Problem(shown(path), "outside-class", "The picture lies beside the class folders, so it has no class.")
             )
 
 
@@ -246,12 +260,3 @@ def _copies(images: Sequence[ImageRecord], classes: Sequence[str]) -> Iterator[P
 def is_ignored(name: str) -> bool:
     """Return whether a file or folder is the system's own and never meant as a picture or a class."""
     return name.startswith(".") or name.casefold() in IGNORED_NAMES
-
-
-def _shown(path: Path) -> str:
-    """Return the path as text that can be stored and shown, whatever bytes it has."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _shown_name(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")

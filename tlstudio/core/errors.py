@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class StudioError(Exception):
     """A problem the user can mend.
@@ -14,3 +16,17 @@ class StudioError(Exception):
         super().__init__(f"{what} {hint}".strip())
         self.what = what
         self.hint = hint
+
+
+def refused(error: OSError) -> StudioError:
+    """Return what the system would not do, for the user to read."""
+    where = f"“{shown(error.filename)}” cannot be used" if error.filename else "The system refused to go on"
+    return StudioError(
+        f"{where}: {error.strerror or error}.",
+        "Check the name, your right to use it and the space on the disk, then try again.",
+    )
+
+
+def shown(name: str | bytes | os.PathLike[str]) -> str:
+    """Return a path or name as text that can be stored and shown, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "replace")

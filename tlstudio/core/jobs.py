@@ -47,11 +47,13 @@ class Evaluate(_Job, frozen=True, kw_only=True):
 
 
 class Predict(_Job, frozen=True, kw_only=True):
-    """Result: {"images": count, "skipped": [Problem], "rows": [Prediction] (the first 1,000), "csv": path or None}."""
+    """Result: {"images": count, "skipped": [Problem], "rows": [Prediction], "csv": path or None}."""
 
     run: str
     paths: tuple[str, ...]
     csv: str | None = None
+    max_rows: int | None = 1000
+    """The result holds the first so many rows, or all; the CSV file holds all in any case."""
 
 
 class Export(_Job, frozen=True, kw_only=True):

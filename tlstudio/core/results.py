@@ -33,6 +33,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     """How good a model is on pictures that taught it nothing.
 
     `confusion[i][j]` counts pictures of class i that were given class j. `accuracy_interval` is Wilson's at 95 %.
+    `balanced_accuracy` and `macro_f1` are means over the classes that have pictures here.
     `nll` is in nats; `ece` is the expected calibration error over 15 bins of equal width.
     """
 

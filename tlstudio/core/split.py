@@ -28,7 +28,7 @@ class Split(msgspec.Struct, frozen=True):
         return ("test", self.test) if self.test else ("val", self.val)
 
 
-def split(index: DatasetIndex, seed: int, val_fraction: float = VAL_FRACTION) -> Split:
+def split(index: DatasetIndex, seed: int) -> Split:
     """Return the folders' own parts, or a stratified seeded split where they give no val.
 
     Raises StudioError if a class has no picture left to learn from.
@@ -40,7 +40,7 @@ def split(index: DatasetIndex, seed: int, val_fraction: float = VAL_FRACTION) ->
     if not by_part["val"]:
         targets = [index.images[i].class_index for i in by_part["train"]]
         groups = [index.images[i].sha256 for i in by_part["train"]]
-        stay, out = hold_out(targets, groups, val_fraction, seed)
+        stay, out = hold_out(targets, groups, VAL_FRACTION, seed)
         by_part["val"] = [by_part["train"][i] for i in out]
         by_part["train"] = [by_part["train"][i] for i in stay]
         made_by = f"seed {seed}" if not by_part["test"] else f"folders; val by seed {seed}"

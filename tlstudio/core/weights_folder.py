@@ -100,11 +100,7 @@ def best_present() -> BackboneSpec:
     Of the backbones present it is the most accurate on ImageNet among those of moderate size; larger ones only
     where there is no other, because without a GPU they would be painfully slow. Built-in weights come last.
     """
-    present = [spec for spec in BACKBONES if weights_present(spec)]
-    return max(
-        present,
-        key=_rank,
-    )
+    return max((spec for spec in BACKBONES if weights_present(spec)), key=_rank)
 
 
 def backbone_rows() -> list[dict[str, Any]]:

@@ -24,14 +24,16 @@ View = Callable[[Image.Image, int], np.ndarray]
 
 
 class ImageStore:
-    """Pictures at the size a network's preprocessing asks for, read from disk once and then kept in memory.
+    """Pictures at the size a network's preprocessing asks for.
 
-    Positions index `paths`. Copies are kept until `COPIES_BUDGET_BYTES`; what is beyond is read again when needed.
+    Positions index `paths`. With `keep`, for pictures that are shown more than once, they are read from disk once and
+    then kept in memory, up to `COPIES_BUDGET_BYTES`; what is beyond is read again when needed.
     """
 
-    def __init__(self, paths: Sequence[str], preprocessing: Preprocessing) -> None:
+    def __init__(self, paths: Sequence[str], preprocessing: Preprocessing, keep: bool = True) -> None:
         self.paths = paths
         self.preprocessing = preprocessing
+        self._budget_bytes = COPIES_BUDGET_BYTES if keep else 0
         self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
         self._copies: dict[int, Image.Image] = {}
         self._kept_bytes = 0
@@ -58,7 +60,7 @@ class ImageStore:
                 "Check that the folder is still there, then start again; nothing of yours was changed.",
             ) from error
         size = image.width * image.height * 3
-        if self._kept_bytes + size <= COPIES_BUDGET_BYTES:
+        if self._kept_bytes + size <= self._budget_bytes:
             self._copies[position] = image
             self._kept_bytes += size
         return image

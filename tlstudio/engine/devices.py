@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 import torch
 
 from tlstudio.core.errors import StudioError
-
-DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def choose_device(choice: str) -> torch.device:

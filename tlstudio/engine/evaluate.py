@@ -24,8 +24,8 @@ ECE_BINS = 15
 def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: ShouldStop) -> Evaluation:
     """Return the model's figures on the run's held-out part, or on a folder of pictures in class folders.
 
-    Without `folder` the result is also kept in the run (evaluation.json, predictions.csv). Raises StudioError,
-    Stopped.
+    Without `folder` the result is also kept in the run (evaluation.json, predictions.csv) if its folder can be
+    written to. Raises StudioError, Stopped.
     """
     predictor = Predictor(run)
     classes = predictor.card.classes
@@ -87,8 +87,13 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
         ),
     )
     if folder is None:
-        write_json(run.evaluation_file, evaluation)
-        write_csv(run.predictions_file, classes, evaluation.predictions)
+        try:
+            write_json(run.evaluation_file, evaluation)
+            write_csv(run.predictions_file, classes, evaluation.predictions)
+        except StudioError as error:
+            emit(
+                Notice(code="not-kept", what=error.what, hint="The figures are right, but the run does not keep them.")
+            )
     return evaluation
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -73,22 +74,21 @@ def export(run: RunFolder, kind: Format, to: Path, emit: Emit, should_stop: Shou
         content = run.model_file.read_bytes()
     if should_stop():
         raise Stopped
-    views = _views(run, card)
+    views = _views(run, card, emit, should_stop)
     write_bytes(target, content)
     try:
         parity = _compare(predictor, kind, target, views, emit, should_stop)
+        if parity.max_probability_difference > MAX_PROBABILITY_DIFFERENCE:
+            raise StudioError(
+                f"The exported file does not answer like the app (same class on {parity.top1_agreement:.1%} of "
+                f"{parity.images} pictures), so it was removed.",
+                "Export as safetensors instead, and please report this.",
+            )
+        for name, text in companions.items():
+            write_bytes(to / name, text)
     except BaseException:
         target.unlink()
         raise
-    if parity.max_probability_difference > MAX_PROBABILITY_DIFFERENCE:
-        target.unlink()
-        raise StudioError(
-            f"The exported file does not answer like the app (same class on {parity.top1_agreement:.1%} of "
-            f"{parity.images} pictures), so it was removed.",
-            "Export as safetensors instead, and please report this.",
-        )
-    for name, text in companions.items():
-        write_bytes(to / name, text)
     return Exported(str(target), kind, sha256_of(target), parity)
 
 
@@ -126,21 +126,28 @@ def onnx_bytes(network: Network, card: ModelCard) -> bytes:
 def _require_free(to: Path, model_name: str, companions: dict[str, bytes]) -> None:
     if to.exists() and not to.is_dir():
         raise StudioError(f"“{to}” is not a folder.", "Choose a folder to export to.")
-    taken = [name for name, text in companions.items() if (to / name).exists() and (to / name).read_bytes() != text]
-    if (to / model_name).exists():
-        taken.append(model_name)
+    taken = [name for name in (model_name, *companions) if (to / name).exists()]
+    taken = [name for name in taken if not ((to / name).is_file() and (to / name).read_bytes() == companions.get(name))]
     if taken:
         raise StudioError(
             f"“{to}” already holds {' and '.join(sorted(taken))}.", "Choose another folder; nothing was overwritten."
         )
 
 
-def _views(run: RunFolder, card: ModelCard) -> np.ndarray:
-    """Return uint8 (images, crop, crop, 3) of the run's held-out pictures; of those that can still be read."""
+def _views(run: RunFolder, card: ModelCard, emit: Emit, should_stop: ShouldStop) -> np.ndarray:
+    """Return uint8 (images, crop, crop, 3) of the run's held-out pictures, of those that can still be read.
+
+    Of many it takes `MAX_PARITY_IMAGES` at most, spread over all classes.
+    """
     _, positions = run.split().held_out()
+    positions = positions[:: math.ceil(len(positions) / MAX_PARITY_IMAGES)]
     index, wanted = run.dataset(), card.preprocessing
+    pace = Pace(emit, "Reading pictures to compare with", len(positions))
     views = []
-    for position in positions[:MAX_PARITY_IMAGES]:
+    for done, position in enumerate(positions, 1):
+        pace.step(done)
+        if should_stop():
+            raise Stopped
         try:
             image = read_image(Path(index.images[position].path), wanted.resize_px)
         except UnreadableImage:

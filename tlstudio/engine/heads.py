@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from tlstudio.core.events import ShouldStop, never
+from tlstudio.core.events import Emit, ShouldStop, ignore, never
+from tlstudio.core.progress import Pace
 
 C_VALUES = tuple(float(c) for c in np.logspace(-4, 2, 13))
 FOLDS = 5
@@ -56,16 +57,18 @@ def fit_head(
     groups: Sequence[str],
     classes: int,
     seed: int,
+    emit: Emit = ignore,
     should_stop: ShouldStop = never,
 ) -> LinearHead:
     """Return a logistic regression on standardised features, its scaler folded in.
 
     `features` (images, features) float32, `targets` (images,) int, all classes present. C and the temperature come
-    from cross-validation inside these pictures; copies (equal `groups`) never fall on both sides of a fold.
+    from cross-validation inside these pictures; copies (equal `groups`) never fall on both sides of a fold. A stop
+    ends the search early: the best C so far is taken.
     """
     # The matrices are small: a second thread costs more in waiting than it saves, and much more on a busy computer.
     with threadpool_limits(1, "blas"):
-        return _fit_head(features, targets, groups, classes, seed, should_stop)
+        return _fit_head(features, targets, groups, classes, seed, emit, should_stop)
 
 
 def _fit_head(
@@ -74,6 +77,7 @@ def _fit_head(
     groups: Sequence[str],
     classes: int,
     seed: int,
+    emit: Emit,
     should_stop: ShouldStop,
 ) -> LinearHead:
     values = C_VALUES if len(targets) < MANY_IMAGES else C_VALUES[::2]
@@ -83,7 +87,8 @@ def _fit_head(
     ]
     best_c, best_nll, best_logits = values[len(values) // 2], float("inf"), None
     worse = 0
-    for c in values if folds else ():
+    pace = Pace(emit, "Fitting the new head", len(values))
+    for tried, c in enumerate(values if folds else (), 1):
         held_out = np.zeros((len(targets), classes))
         for path, judge in folds:
             held_out[judge] = path.fit(c).logits(features[judge])
@@ -92,6 +97,7 @@ def _fit_head(
             best_c, best_nll, best_logits, worse = c, nll, held_out, 0
         else:
             worse += 1
+        pace.step(tried)
         # The loss falls and then rises along C: two steps past the bottom are enough.
         if worse == 2 or should_stop():
             break
@@ -146,8 +152,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, prior_sd: float = T
     """
     found = minimize_scalar(
         lambda log_t: (
-            negative_log_likelihood(logits / np.exp(log_t), targets)
-            + log_t**2 / (2 * prior_sd**2 * len(targets))
+            negative_log_likelihood(logits / np.exp(log_t), targets) + log_t**2 / (2 * prior_sd**2 * len(targets))
         ),
         bounds=(-np.log(4), np.log(4)),
         method="bounded",
@@ -158,14 +163,16 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, prior_sd: float = T
 def _folds(
     features: np.ndarray, targets: np.ndarray, groups: Sequence[str], seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (fit, judge) positions a fold; none if some class has only one distinct picture."""
+    """Return (fit, judge) positions a fold; none if some class has too few distinct pictures."""
     group_array = np.asarray(groups)
     rarest = min(len(np.unique(group_array[targets == target])) for target in np.unique(targets))
     count = min(FOLDS if len(targets) < MANY_IMAGES else 3, rarest)
     if count < 2:
         return []
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    return list(splitter.split(features, targets, group_array))
+    folds = list(splitter.split(features, targets, group_array))
+    # A picture that lies in two classes ties them together, and may leave a fold with one class to learn from.
+    return folds if all(len(np.unique(targets[fit])) > 1 for fit, _ in folds) else []
 
 
 class _HeadPath:

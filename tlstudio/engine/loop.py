@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlstudio.core.events import BatchEnded, Emit, EpochEnded, Notice, ShouldStop
+from tlstudio.core.events import BatchEnded, Emit, EpochEnded, Notice, ShouldStop, Stopped
 from tlstudio.core.plan import EVALUATIONS_PER_RUN, Plan, Stage
 from tlstudio.engine.data import ImageStore, Normaliser, random_view
 from tlstudio.engine.networks import Network, snapshot
@@ -81,7 +81,8 @@ def train_stage(
 ) -> Best:
     """Train on the pictures at `positions` and return the best state, which may be the one at the start.
 
-    `targets` (all pictures,) are class numbers by position. The network ends in its last state, not its best.
+    `targets` (all pictures,) are class numbers by position; `judge` may raise Stopped. The network ends in
+    evaluation mode and in its last state, not its best.
     """
     network.set_trainable(stage.trainable_from)
     groups = parameter_groups(network, stage)
@@ -94,7 +95,10 @@ def train_stage(
     steps = batches * stage.epochs
     evaluate_every = math.ceil(stage.epochs / EVALUATIONS_PER_RUN)
     network.eval()
-    best = Best(snapshot(network), 0, judge().choice_loss)
+    try:
+        best = Best(snapshot(network), 0, judge().choice_loss)
+    except Stopped:
+        return Best(snapshot(network), 0, math.inf)
     without_gain = 0
     started = time.monotonic()
     last_event = float("-inf")
@@ -105,7 +109,7 @@ def train_stage(
         network.train()
         loss_sum = torch.zeros((), device=network.head.weight.device)
         correct = torch.zeros((), device=network.head.weight.device)
-        seen = 0
+        seen, stopped = 0, False
         epoch_started = time.monotonic()
         view = random_view(store, plan.augmentation, plan.seed, epoch)
         for number, images in enumerate(store.batches(order, plan.batch_size, view), 1):
@@ -140,8 +144,11 @@ def train_stage(
                         seconds_left=(now - started) / step * (steps - step),
                     )
                 )
-            if should_stop():
-                return best
+            if stopped := should_stop():
+                break
+        network.eval()
+        if stopped:
+            return best
         speed = seen / (time.monotonic() - epoch_started)
         train_loss = float(loss_sum) / seen
         if not math.isfinite(train_loss):
@@ -155,8 +162,10 @@ def train_stage(
             return best
         judgement = None
         if epoch % evaluate_every == 0 or epoch == stage.epochs:
-            network.eval()
-            judgement = judge()
+            try:
+                judgement = judge()
+            except Stopped:
+                return best
             if judgement.choice_loss < best.choice_loss:
                 best = Best(snapshot(network), epoch, judgement.choice_loss)
                 without_gain = 0

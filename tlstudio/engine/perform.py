@@ -10,7 +10,7 @@ import msgspec
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset import scan
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import Emit, JobEnded, ShouldStop, Stopped
 from tlstudio.core.runfolder import RunFolder
 
@@ -24,7 +24,11 @@ def perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
     except Stopped:
         return JobEnded(status="stopped", what="Stopped.", hint="Nothing was changed.")
     except StudioError as error:
-        return JobEnded(status="failed", what=error.what, hint=error.hint)
+        return _failed(error)
+    except BrokenPipeError:  # whoever listens to the events has gone
+        raise
+    except OSError as error:
+        return _failed(refused(error))
 
 
 def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
@@ -46,7 +50,8 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.predict import predict
 
             csv = None if job.csv is None else Path(job.csv)
-            return _done(predict(RunFolder(Path(job.run)), [Path(p) for p in job.paths], csv, emit, should_stop))
+            paths = [Path(path) for path in job.paths]
+            return _done(predict(RunFolder(Path(job.run)), paths, csv, emit, should_stop, job.max_rows))
         case jobs.Export():
             from tlstudio.engine.export import export
 
@@ -64,6 +69,10 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.measure import measure
 
             return _done(measure(job.backbones, job.device, should_stop))
+
+
+def _failed(error: StudioError) -> JobEnded:
+    return JobEnded(status="failed", what=error.what, hint=error.hint)
 
 
 def _done(result: Any) -> JobEnded:

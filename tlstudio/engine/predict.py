@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import torch
 
-from tlstudio.core.dataset import Problem, is_ignored
+from tlstudio.core.dataset import Problem, files_below
 from tlstudio.core.durable import write_bytes
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, ShouldStop, Stopped
@@ -26,8 +26,6 @@ from tlstudio.engine.data import Normaliser
 from tlstudio.engine.devices import choose_device, set_threads
 from tlstudio.engine.features import BATCH_SIZE
 from tlstudio.engine.networks import load_model
-
-ROWS_IN_RESULT = 1000
 
 
 class Predictor:
@@ -95,20 +93,26 @@ class Predictor:
 
 
 def predict(
-    run: RunFolder, paths: Sequence[Path], csv_file: Path | None, emit: Emit, should_stop: ShouldStop
+    run: RunFolder,
+    paths: Sequence[Path],
+    csv_file: Path | None,
+    emit: Emit,
+    should_stop: ShouldStop,
+    max_rows: int | None = None,
 ) -> dict[str, Any]:
-    """Return {"images", "skipped", "rows" (the first 1,000), "csv"} for files and everything inside folders.
+    """Return {"images", "skipped", "rows" (the first `max_rows`, or all), "csv"} for files and what folders hold.
 
     An existing CSV file is not overwritten. Raises StudioError, Stopped.
     """
     if csv_file is not None and csv_file.exists():
         raise StudioError(f"“{csv_file}” already exists.", "Choose another file name; nothing was overwritten.")
-    files = [str(path) for path in _files_in(paths)]
+    skipped: list[Problem] = []
+    files = [str(path) for path in _files_in(paths, skipped)]
     if not files:
-        raise StudioError("There are no files to look at.", "Choose pictures, or a folder with pictures in it.")
+        hint = skipped[0].message if skipped else "Choose pictures, or a folder with pictures in it."
+        raise StudioError("There are no files to look at.", hint)
     predictor = Predictor(run)
     rows: list[Prediction] = []
-    skipped: list[Problem] = []
     for path, answer in predictor.answers(files, emit, should_stop):
         if isinstance(answer, Problem):
             skipped.append(answer)
@@ -121,7 +125,7 @@ def predict(
     return {
         "images": len(rows),
         "skipped": msgspec.to_builtins(skipped),
-        "rows": msgspec.to_builtins(rows[:ROWS_IN_RESULT]),
+        "rows": msgspec.to_builtins(rows[:max_rows]),
         "csv": None if csv_file is None else str(csv_file),
     }
 
@@ -145,12 +149,10 @@ def write_csv(path: Path, classes: Sequence[str], predictions: Iterable[Predicti
     write_bytes(path, csv_text(classes, predictions).encode())
 
 
-def _files_in(paths: Sequence[Path]) -> Iterator[Path]:
+def _files_in(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            for where, names, files in os.walk(path):
-                names[:] = sorted(name for name in names if not is_ignored(name))
-                yield from (Path(where) / name for name in sorted(files) if not is_ignored(name))
+            yield from files_below(path, problems)
         elif path.exists():
             yield path
         else:

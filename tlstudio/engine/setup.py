@@ -8,7 +8,7 @@ from pathlib import Path
 from tlstudio.core.backbones import BackboneSpec, backbone
 from tlstudio.core.dataset import scan
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import Emit, ShouldStop
+from tlstudio.core.events import Emit, Progress, ShouldStop
 from tlstudio.core.jobs import Train
 from tlstudio.core.plan import Augmentation, Plan, make_stages, training_class_counts
 from tlstudio.core.regimes import advise, require_available
@@ -32,6 +32,7 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
     if job.regime != "auto":
         require_available(job.regime, job.head)
     weights_file = Path(job.weights).absolute() if job.weights else None
+    emit(Progress(what="Checking the weights", done=0, total=0))
     spec = _chosen_backbone(job.backbone, weights_file)
     device = choose_device(job.device)
     if job.download and weights_file is None and not weights_present(spec):

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import binomtest
 
 from tlstudio.core.backbones import backbone
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import (
     Emit,
     EpochEnded,
@@ -25,6 +25,8 @@ from tlstudio.core.events import (
     Stopped,
     WeightsSaved,
     encode_event,
+    ignore,
+    never,
 )
 from tlstudio.core.plan import Plan, Stage
 from tlstudio.core.results import Interval
@@ -56,31 +58,43 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     Whatever happens, exactly one RunEnded is the last line of the log. A stop keeps the best model so far.
     """
     started = time.monotonic()
-    run.path.mkdir(parents=True, exist_ok=True)
-    with run.events_file.open("ab") as log:
+    try:
+        with run.events_file.open("ab") as log:
 
-        def tell(event: Event) -> None:
-            if not isinstance(event, Progress):
-                log.write(encode_event(event))
-                log.flush()
-            emit(event)
+            def tell(event: Event) -> None:
+                if not isinstance(event, Progress):
+                    log.write(encode_event(event))
+                    log.flush()
+                emit(event)
 
-        def end(ended: RunEnded) -> RunEnded:
-            ended = msgspec.structs.replace(ended, seconds=time.monotonic() - started)
-            tell(ended)
-            return ended
+            def end(ended: RunEnded) -> RunEnded:
+                ended = msgspec.structs.replace(ended, seconds=time.monotonic() - started)
+                tell(ended)
+                return ended
 
-        try:
-            return end(_Training(run, tell, should_stop).outcome())
-        except Stopped:
-            return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
-        except StudioError as error:
-            return end(RunEnded(status="failed", what=error.what, hint=error.hint))
-        except BaseException as error:
-            end(
-                RunEnded(status="failed", what=f"Something unexpected went wrong: {error!r}.", hint="Please report it.")
-            )
-            raise
+            try:
+                return end(_Training(run, tell, should_stop).outcome())
+            except Stopped:
+                return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
+            except StudioError as error:
+                return end(_failed(error))
+            except OSError as error:
+                return end(_failed(refused(error)))
+            except KeyboardInterrupt:
+                end(RunEnded(status="stopped", what="Training was ended at once.", hint="Saved weights are kept."))
+                raise
+            except BaseException as error:
+                what = f"Something unexpected went wrong: {error!r}."
+                end(RunEnded(status="failed", what=what, hint="Please report it."))
+                raise
+    except OSError as error:  # the log takes no last line, for example because the disk is full
+        ended = msgspec.structs.replace(_failed(refused(error)), seconds=time.monotonic() - started)
+        emit(ended)
+        return ended
+
+
+def _failed(error: StudioError) -> RunEnded:
+    return RunEnded(status="failed", what=error.what, hint=error.hint)
 
 
 def wilson(successes: int, count: int) -> Interval:
@@ -130,9 +144,11 @@ class _Training:
                 time_s=time.time(),
             )
         )
+        self._warn()
         self.network = self._old_network()
         self.normalise = Normaliser(self.preprocessing, self.device)
-        self.store = ImageStore([image.path for image in self.index.images], self.preprocessing)
+        paths = [image.path for image in self.index.images]
+        self.store = ImageStore(paths, self.preprocessing, keep=any(stage.kind == "gradient" for stage in plan.stages))
         stopped = False
         try:
             for number, stage in enumerate(plan.stages):
@@ -160,7 +176,30 @@ class _Training:
             temperature=self.kept.temperature,
         )
 
+    def _warn(self) -> None:
+        """Say what about the pictures makes the figures of this run worth less."""
+        taught = {self.groups[i] for i in self.train}
+        copies = sum(self.groups[i] in taught for i in self.val)
+        if copies:
+            self.tell(
+                Notice(
+                    code="seen-in-training",
+                    what=f"{copies} of {len(self.val)} val pictures also teach, as copies: the accuracy flatters.",
+                    hint="Take the copies out of one of the two folders and train again.",
+                )
+            )
+        left_out = self.index.set_aside()
+        if left_out:
+            self.tell(
+                Notice(
+                    code="set-aside",
+                    what=f"{len(left_out):,} files could not be used; the first: {left_out[0].path}.",
+                    hint=left_out[0].message,
+                )
+            )
+
     def _old_network(self) -> Network:
+        self.tell(Progress(what="Reading the weights", done=0, total=0))
         weights = resolve(self.spec, Path(self.plan.weights_file))
         if weights.sha256 != self.plan.weights_sha256:
             raise StudioError(
@@ -221,17 +260,20 @@ class _Training:
         champion = self._fit_head(fit)
         champion.put_into(self.network.head)
         start = snapshot(self.network)
-        judged = choice + self.val
 
-        def answers() -> tuple[np.ndarray, np.ndarray]:
-            logits = forward_pass(self.network, self.store, judged, self.normalise)
-            return logits[: len(choice)], logits[len(choice) :]
+        def answers(positions: list[int], emit: Emit, should_stop: ShouldStop) -> np.ndarray:
+            what = "Judging the network"
+            return forward_pass(self.network, self.store, positions, self.normalise, emit, should_stop, what)
+
+        def choice_loss(logits: np.ndarray) -> float:
+            return balanced_nll(calibrated(logits, self.targets[choice]), self.targets[choice])
 
         def judge() -> Judgement:
-            on_choice, on_val = answers()
+            logits = answers(choice + self.val, ignore, self.should_stop)
+            on_choice, on_val = logits[: len(choice)], logits[len(choice) :]
             wanted = self.targets[self.val]
             return Judgement(
-                balanced_nll(calibrated(on_choice, self.targets[choice]), self.targets[choice]),
+                choice_loss(on_choice),
                 negative_log_likelihood(on_val, wanted),
                 _accuracy(on_val, wanted),
             )
@@ -250,20 +292,18 @@ class _Training:
         )
         if best.epoch == 0:
             return self.kept
-        winner: tuple[float, float, np.ndarray, np.ndarray] | None = None
+        blends: dict[float, np.ndarray] = {}
         for share in BLEND_SHARES:
             self.network.load_state_dict(interpolate(start, best.weights, share))
-            on_choice, on_val = answers()
-            loss = balanced_nll(calibrated(on_choice, self.targets[choice]), self.targets[choice])
-            if winner is None or loss < winner[0]:
-                winner = (loss, share, on_choice, on_val)
-        assert winner is not None
-        loss, share, on_choice, on_val = winner
+            blends[share] = answers(choice, self.tell, never)
+        share = min(blends, key=lambda share: choice_loss(blends[share]))
+        on_choice = blends[share]
         to_beat = champion.logits(self.features[choice])
         if not clearly_better(on_choice, to_beat, self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])
         self.network.load_state_dict(interpolate(start, best.weights, share))
+        on_val = answers(self.val, self.tell, never)
         self._save(stage, best.epoch, temperature)
         words = "the fine-tuned network"
         if share < 1:
@@ -277,6 +317,7 @@ class _Training:
             [self.groups[i] for i in positions],
             len(self.index.classes),
             self.plan.seed,
+            self.tell,
             self.should_stop,
         )
 

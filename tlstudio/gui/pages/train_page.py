@@ -46,7 +46,8 @@ ROOM_FOR_BOTH_PX = 780
 VAL_EXPLAINED = (
     "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part."
 )
-HEAD_KEPT = "On the pictures held out to choose, fine-tuning was not clearly better than the new head alone."
+ENDED_EARLY = "It ended early."
+HEAD_KEPT = "On pictures held out to choose, fine-tuning was not clearly better than the new head alone."
 
 
 def _loss(value: float) -> str:
@@ -73,6 +74,7 @@ class TrainPage(Page):
         self._ended = False
         self._started: RunStarted | None = None
         self._saved: WeightsSaved | None = None
+        self._last: EpochEnded | None = None
         self._stage_epochs = 1
         self._empty = StatePanel()
         self._empty.say("Nothing is being trained", "Drop a folder of pictures on the start page.", "Go to Start")
@@ -212,6 +214,7 @@ class TrainPage(Page):
         self._ended = False
         self._started = None
         self._saved = None
+        self._last = None
         self._stage_epochs = 1
         self._curves.clear()
         self._epochs.set_rows(())
@@ -233,6 +236,7 @@ class TrainPage(Page):
             self._detail.setText("The new head is fitted in one go, so there is one point and no curve.")
 
     def _show_epoch(self, event: EpochEnded) -> None:
+        self._last = event
         self._progress.hide()
         self._epoch.show_value(f"{event.epoch} of {event.epochs}", f"Epoch, {event.stage}")
         if event.val_accuracy is not None:
@@ -268,8 +272,10 @@ class TrainPage(Page):
         right = words.accuracy(event.val_accuracy, event.val_interval)
         self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
         was_fine_tuned = self._started is not None and len(self._started.stages) > 1
-        if event.status == "finished" and was_fine_tuned and event.kept_epoch is None and not self._detail.text():
-            self._detail.setText(HEAD_KEPT)
+        if event.status == "finished" and was_fine_tuned and not self._detail.text():
+            why = [ENDED_EARLY] if self._last and self._last.epoch < self._last.epochs else []
+            why += [HEAD_KEPT] if event.kept_epoch is None else []
+            self._detail.setText(" ".join(why))
         self._next.show()
 
     def _show_job_end(self, event: JobEnded) -> None:

@@ -21,6 +21,7 @@ BAND_OPACITY = 22
 BAND_ITEMS = 3
 """What shows one stage: a band in either plot and its name."""
 MOST_EPOCH_TICKS = 15
+LEGEND_COLUMNS = 4
 HEADROOM = 1.4
 """Room above the curves for the legend and the names of the stages."""
 FAR = 1e4
@@ -139,12 +140,10 @@ class Curves(QWidget):
         self._ring = pg.ScatterPlotItem(symbol="o", size=18)
         self._ring.setZValue(2)
         self._accuracy.addItem(self._ring)
-        self._loss_legend = self._loss.addLegend(offset=(-12, 8), colCount=2)
-        self._loss_legend.addItem(self._train_loss, "train")
-        self._loss_legend.addItem(self._val_loss, "val")
-        self._accuracy_legend = self._accuracy.addLegend(offset=(-12, -8), colCount=2)
-        self._accuracy_legend.addItem(self._champion_accuracy, "the new head alone")
-        self._accuracy_legend.addItem(self._ring, "kept")
+        # One legend for both: only the loss leaves room for it.
+        self._legend = self._loss.addLegend(offset=(-12, 8), colCount=LEGEND_COLUMNS)
+        self._legend.addItem(self._train_loss, "train")
+        self._legend.addItem(self._val_loss, "val")
         self._bands: list[tuple[Any, Any]] = []
         """A plot and an item in it that shows a stage."""
 
@@ -180,7 +179,7 @@ class Curves(QWidget):
         ):
             line.setData(known.xs, known.ys)
         self._ring.setData(*([value] for value in points.kept or ()))
-        self._loss_legend.setVisible(points.train_loss.xs.size > 0)
+        self._legend.setVisible(points.train_loss.xs.size > 0)
         self._draw_champion()
         if len(points.stages) * BAND_ITEMS != len(self._bands):
             self._draw_bands()
@@ -223,6 +222,8 @@ class Curves(QWidget):
 
     def _draw_champion(self) -> None:
         champion = self.points.champion
+        if (champion is not None) != (len(self._legend.items) > 2):
+            self._extend_legend(champion is not None)
         if champion is None:
             self._champion_loss.clear()
             self._champion_accuracy.clear()
@@ -231,7 +232,14 @@ class Curves(QWidget):
             span = [start, max(self.points.end, start)]
             self._champion_loss.setData(span, [loss, loss])
             self._champion_accuracy.setData(span, [accuracy, accuracy])
-        self._accuracy_legend.setVisible(champion is not None)
+
+    def _extend_legend(self, has_champion: bool) -> None:
+        """Name what only runs with a second stage have: the line to beat and the ring."""
+        for item, name in ((self._champion_loss, "the new head alone"), (self._ring, "kept")):
+            if has_champion:
+                self._legend.addItem(item, name)
+            else:
+                self._legend.removeItem(item)
 
     def _draw_bands(self) -> None:
         """Shade every stage and write its name at its start."""
@@ -306,12 +314,11 @@ class Curves(QWidget):
             line.setPen(tokens.probe, width=LINE_PX, style=Qt.PenStyle.DashLine)
         self._ring.setPen(tokens.text, width=LINE_PX)
         self._ring.setBrush(None)
-        for legend in (self._loss_legend, self._accuracy_legend):
-            legend.setLabelTextColor(tokens.text)
-            legend.setBrush(tokens.surface)
-            legend.setPen(tokens.hairline)
-            for _, label in legend.items:
-                label.setText(label.text, color=tokens.text)
+        self._legend.setLabelTextColor(tokens.text)
+        self._legend.setBrush(tokens.surface)
+        self._legend.setPen(tokens.hairline)
+        for _, label in self._legend.items:
+            label.setText(label.text, color=tokens.text)
         self._draw_bands()
         self.draw()
 
