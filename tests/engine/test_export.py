@@ -107,7 +107,7 @@ def test_other_architectures_answer_the_same(name: str) -> None:
 
 def test_a_folder_in_the_way_is_named(head_run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "model.json").mkdir()
-    with pytest.raises(StudioError, match="already holds model.json"):
+    with pytest.raises(StudioError, match=r"already holds model\.json"):
         export(head_run, "safetensors", tmp_path, listen, never)
     assert not (tmp_path / "model.safetensors").exists()
 

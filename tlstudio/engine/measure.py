@@ -17,11 +17,9 @@ BATCH_SIZE = 8
 AT_LEAST_S = 0.4
 
 
-def measure(
-    names: Sequence[str], device_choice: str, should_stop: ShouldStop, threads: int | None = None
-) -> dict[str, Any]:
+def measure(names: Sequence[str], device_choice: str, should_stop: ShouldStop) -> dict[str, Any]:
     """Return {"device", "device_hint", "images_per_second": {name: forward speed in pictures/s}}."""
-    set_threads(threads)
+    set_threads(None)
     device = choose_device(device_choice)
     speeds: dict[str, float] = {}
     for name in names:

@@ -31,9 +31,9 @@ from tlstudio.engine.networks import load_model
 class Predictor:
     """A run's model, ready to answer."""
 
-    def __init__(self, run: RunFolder, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, run: RunFolder, device: str = "auto") -> None:
         run.plan()  # refuses folders that are no runs, or of a newer version, in plain words
-        set_threads(threads)
+        set_threads(None)
         self.network, self.card = load_model(run.model_file)
         self.device = choose_device(device)
         self.network.to(self.device)
