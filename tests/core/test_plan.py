@@ -35,8 +35,8 @@ def test_the_user_s_epochs_replace_the_budget():
 
 
 def test_rates_follow_the_optimiser_and_the_batch():
-    assert make_stages("fine-tune", 1_000, "cpu", 64, "sgd")[-1].head_lr == pytest.approx(2e-2)
-    assert make_stages("fine-tune", 1_000, "cpu", 16, "sgd")[-1].head_lr == pytest.approx(5e-3)
+    assert make_stages("fine-tune", 1_000, "cpu", 64, "sgd")[-1].head_lr == pytest.approx(3e-3)
+    assert make_stages("fine-tune", 1_000, "cpu", 16, "sgd")[-1].head_lr == pytest.approx(7.5e-4)
     adamw = make_stages("fine-tune", 1_000, "cpu", 16, "adamw")[-1]
     assert (adamw.optimiser, adamw.head_lr, adamw.weight_decay) == ("adamw", 1e-4, 0.05)
 
