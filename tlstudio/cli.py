@@ -324,8 +324,8 @@ def _say(event: Event) -> None:
                 print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         case RunStarted():
             print(
-                f"{event.train_images} pictures teach, {event.val_images} judge; {event.backbone}, {event.regime}, "
-                f"{event.device}.",
+                f"{event.train_images} pictures teach, {event.val_images} judge; {event.backbone} "
+                f"({printable(event.weights)}), {event.regime}, {event.device}.",
                 file=sys.stderr,
             )
         case StageStarted():

@@ -25,11 +25,11 @@ from tlstudio.core.events import (
 DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
         RunStarted(
-            run="/r", regime="head", backbone="resnet18", device="CPU", classes=("a", "b"), train_images=8,
-            val_images=2, stages=("head",), time_s=1.5,
+            run="/r", regime="head", backbone="resnet18", weights="IMAGENET1K_V1", device="CPU", classes=("a", "b"),
+            train_images=8, val_images=2, stages=("head",), time_s=1.5,
         ),
-        {"event": "run_started", "run": "/r", "regime": "head", "backbone": "resnet18", "device": "CPU",
-         "classes": ["a", "b"], "train_images": 8, "val_images": 2, "stages": ["head"], "time_s": 1.5},
+        {"event": "run_started", "run": "/r", "regime": "head", "backbone": "resnet18", "weights": "IMAGENET1K_V1",
+         "device": "CPU", "classes": ["a", "b"], "train_images": 8, "val_images": 2, "stages": ["head"], "time_s": 1.5},
     ),
     (
         StageStarted(stage="head", index=0, epochs=1, sentence="Learning."),

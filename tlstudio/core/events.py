@@ -28,6 +28,8 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     run: str
     regime: str
     backbone: str
+    weights: str = ""
+    """The plan's `weights_name`."""
     device: str
     """In plain words, for example "CPU, 8 threads"."""
     classes: tuple[str, ...]

@@ -65,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True):
     device: str
     threads: int
     advice: Advice | None = None
+    weights_name: str = ""
+    """A name of the table, such as "STUDIO_SMALL", or "imported ..."."""
     version: int = PLAN_VERSION
 
 

@@ -58,6 +58,7 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
         device=device.type,
         threads=job.threads or os.cpu_count() or 1,
         advice=advice,
+        weights_name=weights.name,
     )
     run.start(plan, index, parts)
     return run

@@ -136,6 +136,7 @@ class _Training:
                 run=self.run.path.name,
                 regime=plan.regime,
                 backbone=plan.backbone,
+                weights=plan.weights_name,
                 device=describe_device(self.device),
                 classes=self.index.classes,
                 train_images=len(self.train),
