@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QCheckBox, QLineEdit, QPushButton
+from PySide6.QtWidgets import QAbstractButton, QCheckBox, QLabel, QLineEdit, QPushButton, QToolButton
 
 from tests.factories import class_folders, part_folders
 from tlstudio.core.backbones import backbone
@@ -306,3 +306,18 @@ def test_a_card_speaks_of_the_weights_in_use(qtbot):
     card.show_weights(None)
     assert f"{first.imagenet_top1:.1f} % right" in card.accessibleDescription()
     assert "14 MB to fetch" in card.accessibleDescription()
+
+
+def test_no_two_things_in_view_share_a_shortcut(qtbot, jobs, weights, two_classes):
+    wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
+    for step in wizard.steps:
+        assert wizard.current_step() is step
+        for fold in step.findChildren(QToolButton):
+            if fold.isVisible() and fold.isCheckable() and not fold.isChecked():
+                fold.click()
+        texts = [found.text() for found in wizard.findChildren(QAbstractButton) if found.isVisible()]
+        texts += [found.text() for found in wizard.findChildren(QLabel) if found.isVisible() and found.buddy()]
+        letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+        assert len(letters) == len(set(letters)), (step.title, sorted(texts))
+        if step is not wizard.review:
+            click(wizard)

@@ -136,7 +136,7 @@ class OptionsStep(Step):
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setSpacing(theme.SPACE_INSIDE)
-        form.addRow("&Name of the run", self._name)
+        form.addRow("Name of the &run", self._name)
         form.addRow("", self._name_note)
         self._name.setMaximumWidth(420)
         folded = QFormLayout(self._folded)
