@@ -19,21 +19,30 @@ from tlstudio.core.images import UnreadableImage, crop_center, read_image, resiz
 from tlstudio.core.plan import Augmentation
 
 COPIES_BUDGET_BYTES = 4 * 2**30
+SHARE_OF_MEMORY = 0.25
 BATCHES_AHEAD = 3
 View = Callable[[Image.Image, int], np.ndarray]
+
+
+def _budget_bytes() -> int:
+    """Return how much memory copies of pictures may take on this computer."""
+    if not hasattr(os, "sysconf"):  # Windows does not tell without another library
+        return COPIES_BUDGET_BYTES
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(COPIES_BUDGET_BYTES, int(physical * SHARE_OF_MEMORY))
 
 
 class ImageStore:
     """Pictures at the size a network's preprocessing asks for.
 
     Positions index `paths`. With `keep`, for pictures that are shown more than once, they are read from disk once and
-    then kept in memory, up to `COPIES_BUDGET_BYTES`; what is beyond is read again when needed.
+    then kept in memory, up to 4 GiB or a quarter of the computer's; what is beyond is read again when needed.
     """
 
     def __init__(self, paths: Sequence[str], preprocessing: Preprocessing, keep: bool = True) -> None:
         self.paths = paths
         self.preprocessing = preprocessing
-        self._budget_bytes = COPIES_BUDGET_BYTES if keep else 0
+        self._budget_bytes = _budget_bytes() if keep else 0
         self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
         self._copies: dict[int, Image.Image] = {}
         self._kept_bytes = 0
