@@ -208,8 +208,15 @@ MACHINE_PLACES = re.compile(
 )
 
 
+# Every address in the project, the weights' one host among them, is meant for its users.
+ADDRESS = re.compile(r"https?://([\w.-]+\.[a-z]{2,})")
+KNOWN_HOSTS = {"download.pytorch.org"}
+
+
 def test_no_file_names_a_machine_or_a_package_registry():
     texts = [*PROGRAMS, *(ROOT / name for name in ("README.md", "pyproject.toml", ".ci/run"))]
     for path in texts:
         found = MACHINE_PLACES.findall(path.read_text("utf-8"))
         assert not found, f"{shown(path)} has {found}"
+        strange = set(ADDRESS.findall(path.read_text("utf-8"))) - KNOWN_HOSTS
+        assert not strange, f"{shown(path)} names {strange}"

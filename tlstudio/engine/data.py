@@ -103,14 +103,19 @@ class ImageStore:
                 future.cancel()
 
 
+def normalisation(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    """Return (scale, shift), each (1, 3, 1, 1), with which pixels of 0 to 255 become what a network expects."""
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+    return (1 / (255 * std)).view(1, 3, 1, 1), (-mean / std).view(1, 3, 1, 1)
+
+
 class Normaliser:
     """Turns uint8 batches into the floats a network expects, on the device."""
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
         self._device = device
-        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-        self._scale = (1 / (255 * std)).view(1, 3, 1, 1).to(device)
-        self._shift = (-mean / std).view(1, 3, 1, 1).to(device)
+        scale, shift = normalisation(preprocessing)
+        self._scale, self._shift = scale.to(device), shift.to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return float32 (batch, 3, height, width), channels last in memory."""

@@ -20,11 +20,11 @@ from tlstudio.core import images
 from tlstudio.core.durable import sha256_of, write_bytes
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Progress, ShouldStop, Stopped
-from tlstudio.core.images import UnreadableImage, network_view, read_image
 from tlstudio.core.paths import resource_path
 from tlstudio.core.progress import Pace
 from tlstudio.core.results import Exported, Parity
 from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.data import normalisation
 from tlstudio.engine.features import BATCH_SIZE
 from tlstudio.engine.networks import ModelCard, Network, load_model
 from tlstudio.engine.predict import Predictor
@@ -44,9 +44,9 @@ class _WholeModel(nn.Module):
     def __init__(self, network: Network, card: ModelCard) -> None:
         super().__init__()
         self.network = network
-        mean, std = torch.tensor(card.preprocessing.mean), torch.tensor(card.preprocessing.std)
-        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1))
-        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
+        scale, shift = normalisation(card.preprocessing)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
         self.temperature = card.temperature
 
     def forward(self, images: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def export(run: RunFolder, kind: Format, to: Path, emit: Emit, should_stop: Shou
         content = run.model_file.read_bytes()
     if should_stop():
         raise Stopped
-    views = _views(run, card, emit, should_stop)
+    views = _views(run, predictor, emit, should_stop)
     write_bytes(target, content)
     try:
         parity = _compare(predictor, kind, target, views, emit, should_stop)
@@ -134,25 +134,23 @@ def _require_free(to: Path, model_name: str, companions: dict[str, bytes]) -> No
         )
 
 
-def _views(run: RunFolder, card: ModelCard, emit: Emit, should_stop: ShouldStop) -> np.ndarray:
+def _views(run: RunFolder, predictor: Predictor, emit: Emit, should_stop: ShouldStop) -> np.ndarray:
     """Return uint8 (images, crop, crop, 3) of the run's held-out pictures, of those that can still be read.
 
     Of many it takes `MAX_PARITY_IMAGES` at most, spread over all classes.
     """
     _, positions = run.split().held_out()
     positions = positions[:: math.ceil(len(positions) / MAX_PARITY_IMAGES)]
-    index, wanted = run.dataset(), card.preprocessing
+    index = run.dataset()
     pace = Pace(emit, "Reading pictures to compare with", len(positions))
     views = []
     for done, position in enumerate(positions, 1):
         pace.step(done)
         if should_stop():
             raise Stopped
-        try:
-            image = read_image(Path(index.images[position].path), wanted.resize_px)
-        except UnreadableImage:
-            continue
-        views.append(network_view(image, wanted.resize_px, wanted.crop_px, wanted.interpolation))
+        view = predictor.view(index.images[position].path)
+        if isinstance(view, np.ndarray):
+            views.append(view)
     if not views:
         raise StudioError(
             "The pictures to compare the exported file with the app cannot be read any more.",

@@ -49,12 +49,12 @@ class Predictor:
         pace = Pace(emit, "Looking at pictures", len(paths))
         chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
         with ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="predict") as pool:
-            ahead = [[pool.submit(self._view, path) for path in chunk] for chunk in chunks[:1]]
+            ahead = [[pool.submit(self.view, path) for path in chunk] for chunk in chunks[:1]]
             done = 0
             for number, chunk in enumerate(chunks):
                 views = [future.result() for future in ahead.pop()]
                 if number + 1 < len(chunks):
-                    ahead.append([pool.submit(self._view, path) for path in chunks[number + 1]])
+                    ahead.append([pool.submit(self.view, path) for path in chunks[number + 1]])
                 readable = [view for view in views if isinstance(view, np.ndarray)]
                 rows = iter(self.probabilities(np.stack(readable)) if readable else ())
                 for path, view in zip(chunk, views, strict=True):
@@ -83,7 +83,8 @@ class Predictor:
             truth=truth,
         )
 
-    def _view(self, path: str) -> np.ndarray | Problem:
+    def view(self, path: str) -> np.ndarray | Problem:
+        """Return what the network sees of a picture, uint8 (crop, crop, 3), or why it cannot be read."""
         wanted = self.card.preprocessing
         try:
             image = read_image(Path(path), wanted.resize_px)
