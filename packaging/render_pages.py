@@ -43,10 +43,14 @@ from tlstudio.core.sample_pictures import draw_sample_pictures
 from tlstudio.gui import theme
 from tlstudio.gui.dialogs import AboutDialog, confirm_close
 from tlstudio.gui.main_window import MainWindow
+from tlstudio.gui.storage_dialog import StorageDialog
 from tlstudio.gui.widgets.confusion_view import ConfusionView
 from tlstudio.gui.widgets.curves import Curves
 from tlstudio.gui.widgets.drop_zone import DropZone
 from tlstudio.gui.widgets.image_grid import ImageGrid
+from tlstudio.gui.widgets.job_progress import JobProgress
+from tlstudio.gui.widgets.race_chart import RaceChart
+from tlstudio.gui.wizard.wizard import TrainingWizard
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = ("1024x700", "1600x1000")
@@ -56,6 +60,7 @@ SETTLE_S = 0.3
 LIVE_EPOCHS = 3
 """Judged epochs after which the training in progress is rendered."""
 TRIED_PICTURES = 12
+RACE_MINUTES = 1
 LEFT = Qt.MouseButton.LeftButton
 AnyWidget = TypeVar("AnyWidget", bound=QWidget)
 
@@ -165,6 +170,12 @@ def render(renderer: Renderer, pictures: Path, run: Path | None, epochs: int) ->
     export(renderer)
     window.show_page("runs")
     renderer.page("runs")
+    storage = button(window, "Storage …")
+    assert storage is not None
+    click(storage)
+    dialog = part(window, StorageDialog)
+    renderer.dialog(dialog, "storage")
+    dialog.close()
     about = AboutDialog(window)
     about.open()
     renderer.dialog(about, "about")
@@ -185,10 +196,14 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     renderer.dialog(wizard, "wizard-1-pictures")
     click(wizard.next_button)
     renderer.dialog(wizard, "wizard-2-backbone")
+    compare = button(wizard, "Compare on your pictures")
+    assert compare is not None
+    click(compare)
+    renderer.dialog(wizard, "wizard-2-backbone-comparing")
+    wait_for(compare.isEnabled)
+    renderer.dialog(wizard, "wizard-2-backbone-compared")
     click(wizard.next_button)
-    renderer.dialog(wizard, "wizard-3-regime-advised")
-    click(wizard.regime.chart.quarter("fine-tune"))
-    renderer.dialog(wizard, "wizard-3-regime")
+    regime_step(renderer, wizard)
     click(wizard.next_button)
     renderer.dialog(wizard, "wizard-4-options")
     click(fold(wizard.options, "More"))
@@ -198,6 +213,30 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     wait_for(lambda: "measured" not in wizard.review.line("Time"))
     renderer.dialog(wizard, "wizard-5-review")
     click(wizard.next_button if train else wizard.cancel_button)
+
+
+def regime_step(renderer: Renderer, wizard: TrainingWizard) -> None:
+    """Render the regime step while it measures, as advised, with another choice, and around a race."""
+    step = wizard.regime
+    renderer.dialog(wizard, "wizard-3-regime-measuring", settled=False)
+    wait_for(lambda: not any(progress.isVisible() for progress in step.findChildren(JobProgress)))
+    renderer.dialog(wizard, "wizard-3-regime-advised")
+    for regime in ("cut", "full", "fine-tune"):
+        click(step.chart.quarter(regime))
+        renderer.dialog(wizard, f"wizard-3-regime-{regime}")
+    tabs = part(step, QTabWidget)
+    tabs.setCurrentWidget(step.race)
+    renderer.dialog(wizard, "wizard-3-regime-race-before")
+    part(step.race, QSpinBox).setValue(RACE_MINUTES)
+    start = button(step.race, "Race the regimes")
+    assert start is not None
+    click(start)
+    rows = part(step.race, RaceChart).rows
+    wait_for(lambda: any(row.accuracy is not None for row in rows()) or not step.race.is_running())
+    renderer.dialog(wizard, "wizard-3-regime-race", settled=False)
+    wait_for(lambda: not step.race.is_running())
+    renderer.dialog(wizard, "wizard-3-regime-race-done")
+    tabs.setCurrentIndex(0)
 
 
 def watch_training(renderer: Renderer) -> RunFolder:

@@ -32,11 +32,14 @@ from tlstudio.core.events import (
     StageStarted,
     encode_event,
 )
+from tlstudio.core.regimes import HEAD_NAMES, REGIME_NAMES
 
 MAX_EPOCHS = 100_000
 MAX_SEED = 2**32 - 1
 """The largest that numpy and scikit-learn take."""
 INTERRUPTED = 130
+MAX_MINUTES = 100_000
+BAR_LENGTH = 30
 
 
 def main(argv: list[str]) -> int:
@@ -87,18 +90,45 @@ def _parser() -> argparse.ArgumentParser:
     scanning = verb("scan", _scan, "Read every picture under a folder and say what is wrong.")
     scanning.add_argument("folder", type=Path)
 
+    advise = verb("advise", _advise, "Measure which way of training suits a folder of pictures.")
+    advise.add_argument("folder", type=Path)
+    advise.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
+    advise.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
+    advise.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
+    advise.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+    cache = verb("cache", _cache, "Say how much of the disk is taken by what the app remembers to save time.")
+    cache.add_argument("--clear", action="store_true", help="delete it; it is made again when needed")
+
     train = verb("train", _train, "Train a classifier on a folder of pictures.")
     train.add_argument("folder", type=Path)
     train.add_argument("--run", required=True, dest="run_folder", type=Path, help="a new folder for the run")
     train.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
     train.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
-    train.add_argument("--regime", default="auto", choices=("auto", "head", "fine-tune", "cut", "full", "scratch"))
-    train.add_argument("--head", default="linear", choices=("linear", "svm", "mlp", "conv"))
+    train.add_argument("--regime", default="auto", choices=("auto", *REGIME_NAMES))
+    train.add_argument("--head", default="linear", choices=HEAD_NAMES)
+    train.add_argument("--cut", default="", metavar="BLOCK", help="the last block to keep; default: as measured")
     train.add_argument(
         "--epochs", type=_whole(1, MAX_EPOCHS), help="of the stages that count epochs; default: by number of pictures"
     )
     train.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+    race = verb("race", _race, "Try every way of training in short form, then train the best one in full.")
+    race.add_argument("folder", type=Path)
+    race.add_argument("--budget", required=True, type=_minutes, metavar="MINUTES", help="how long the race may take; "
+                      "training the winner comes on top")  # fmt: skip
+    race.add_argument("--run", required=True, dest="run_folder", type=Path, help="a new folder for the winner's run")
+    race.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
+    race.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
+    race.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
+    race.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+    rank = verb("rank", _rank, "Compare the backbones on this computer on a folder of pictures.")
+    rank.add_argument("folder", type=Path)
+    rank.add_argument("--backbone", action="append", default=[], help="only this one; can be given several times")
+    rank.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
+    rank.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
     evaluate = verb("evaluate", _evaluate, "Judge a run on pictures that taught it nothing.")
     evaluate.add_argument("run_folder", type=Path, metavar="RUN")
@@ -125,6 +155,17 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _minutes(text: str) -> float:
+    """Return a positive number of minutes from an argument."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes above 0 and up to {MAX_MINUTES}")
+    return minutes
 
 
 def _backbones(arguments: argparse.Namespace) -> int:
@@ -190,6 +231,59 @@ def _scan(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _advise(arguments: argparse.Namespace) -> int:
+    job = jobs.Advise(
+        folders=(str(arguments.folder),),
+        backbone=arguments.backbone,
+        weights=None if arguments.weights is None else str(arguments.weights),
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    ended = _perform(job, _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    if arguments.json:
+        _print_json(ended.result)
+        return 0
+    import msgspec
+
+    from tlstudio.core.advice import Advice
+
+    advice = msgspec.convert(ended.result, Advice)
+    print(
+        f"Advice: {advice.regime}" + (f", keeping the parts up to “{advice.cut}”." if advice.regime == "cut" else ".")
+    )
+    for reason in advice.reasons:
+        print(reason)
+    if advice.similarity:
+        likeness = advice.similarity
+        print(f"Likeness to what the network learned from: {likeness.value:.2f} ({likeness.low:.2f} to "
+              f"{likeness.high:.2f}), {likeness.verdict}.")  # fmt: skip
+        print(f"What each part of the network tells apart, and joined with those before it "
+              f"({advice.measured_images} pictures):")  # fmt: skip
+    for depth in advice.depths:
+        bar = "█" * round(depth.accuracy * BAR_LENGTH)
+        print(f"  {depth.block:10}{bar:·<{BAR_LENGTH}} {depth.accuracy:6.1%} ±{depth.standard_error:5.1%}   "
+              f"joined {depth.joined_accuracy:6.1%} ±{depth.joined_standard_error:5.1%}")  # fmt: skip
+    if advice.would_change:
+        print(advice.would_change)
+    return 0
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    from tlstudio.core.cache_folder import clear, size_bytes
+
+    freed = clear() if arguments.clear else 0
+    size = size_bytes()
+    if arguments.json:
+        _print_json({"bytes": size, "freed_bytes": freed})
+    elif arguments.clear:
+        print(f"{freed / 1e6:.1f} MB were freed.")
+    else:
+        print(f"What the app remembers to save time takes {size / 1e6:.1f} MB. `tlstudio cache --clear` deletes it.")
+    return 0
+
+
 def _train(arguments: argparse.Namespace) -> int:
     job = jobs.Train(
         folders=(str(arguments.folder),),
@@ -198,6 +292,7 @@ def _train(arguments: argparse.Namespace) -> int:
         weights=None if arguments.weights is None else str(arguments.weights),
         regime=arguments.regime,
         head=arguments.head,
+        cut=arguments.cut,
         epochs=arguments.epochs,
         seed=arguments.seed,
         device=arguments.device,
@@ -210,6 +305,64 @@ def _train(arguments: argparse.Namespace) -> int:
     if ended.result is None and arguments.json:  # it ended before there was a run to speak of
         _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
     return _complain(ended.what, ended.hint)
+
+
+def _race(arguments: argparse.Namespace) -> int:
+    train = jobs.Train(
+        folders=(str(arguments.folder),),
+        run=str(arguments.run_folder),
+        backbone=arguments.backbone,
+        weights=None if arguments.weights is None else str(arguments.weights),
+        seed=arguments.seed,
+        device=arguments.device,
+        download=bool(arguments.backbone),  # naming a backbone asks for it
+    )
+    ended = _perform(jobs.Race(train=train, budget_minutes=arguments.budget), _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    rows, run = ended.result["rows"], ended.result["run"]
+    if arguments.json:
+        for row in rows:
+            _print_json(row)
+        _print_json({"winner": ended.result["winner"], "run": str(arguments.run_folder), "ended": run})
+    else:
+        print(f"{'regime':12}{'accuracy':>9}   {'95 % interval':16}{'pictures':>8}{'seconds':>9}")
+        for row in rows:
+            print(f"{row['regime']:12}{_score(row)}{row['images']:8}{row['seconds']:9.1f}"
+                  f"{'  winner' if row['winner'] else ''}  {printable(row['note'])}")  # fmt: skip
+        print(printable(f"“{ended.result['winner']}” won" + (f"; its run is {arguments.run_folder}." if run else ".")))
+    return 0 if run and run["val_accuracy"] is not None else _complain(ended.what, ended.hint)
+
+
+def _rank(arguments: argparse.Namespace) -> int:
+    job = jobs.Rank(
+        folders=(str(arguments.folder),),
+        backbones=tuple(arguments.backbone),
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    ended = _perform(job, _say)
+    if ended.result is None:
+        return _complain(ended.what, ended.hint)
+    rows = ended.result["rows"]
+    if arguments.json:
+        for row in rows:
+            _print_json(row)
+        return 0
+    print(f"{'name':20}{'accuracy':>9}   {'95 % interval':16}{'seconds':>8}{'pictures/s':>12}{'memory MB':>11}"
+          f"{'export MB':>11}  weights")  # fmt: skip
+    for row in rows:
+        print(f"{row['backbone']:20}{_score(row)}{row['seconds']:8.1f}{row['images_per_second']:12.1f}"
+              f"{row['memory_mb']:11.0f}{row['export_mb']:11.1f}  {printable(row['weights'])}")  # fmt: skip
+    return 0
+
+
+def _score(row: dict[str, Any]) -> str:
+    """Return accuracy and interval of a row as columns; dashes where there is none."""
+    if row["accuracy"] is None:
+        return f"{'-':>9}   {'-':16}"
+    low, high = row["interval"]
+    return f"{row['accuracy']:9.1%}   {f'{low:.1%} to {high:.1%}':16}"
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

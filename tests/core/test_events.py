@@ -7,13 +7,16 @@ import json
 import msgspec
 import pytest
 
+from tlstudio.core.advice import Advice
 from tlstudio.core.events import (
+    AdviceChanged,
     BatchEnded,
     EpochEnded,
     Event,
     JobEnded,
     Notice,
     Progress,
+    RaceChanged,
     RunEnded,
     RunStarted,
     StageStarted,
@@ -21,6 +24,7 @@ from tlstudio.core.events import (
     decode_event,
     encode_event,
 )
+from tlstudio.core.results import RaceRow
 
 DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
@@ -60,6 +64,19 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
         Progress(what="Reading", done=1, total=0),
         {"event": "progress", "what": "Reading", "done": 1, "total": 0, "seconds_left": None},
+    ),
+    (
+        AdviceChanged(advice=Advice("head", ("Few.",))),
+        {"event": "advice_changed",
+         "advice": {"regime": "head", "reasons": ["Few."], "size": None, "similarity": None, "depths": [],
+                    "joined": None, "cut": "", "expected": {}, "would_change": "", "measured_images": 0,
+                    "seconds": 0.0}},
+    ),
+    (
+        RaceChanged(rows=(RaceRow("cut", "done", 40, 0.9, (0.8, 0.95), 0.3, 2.5, True),), seconds_left=1.5),
+        {"event": "race_changed", "seconds_left": 1.5,
+         "rows": [{"regime": "cut", "state": "done", "images": 40, "accuracy": 0.9, "interval": [0.8, 0.95],
+                   "nll": 0.3, "seconds": 2.5, "winner": True, "note": ""}]},
     ),
     (
         JobEnded(status="failed", what="No.", hint="Try again."),

@@ -1,29 +1,11 @@
-"""The rule that picks a regime, and what is refused in plain words."""
+"""How the window speaks of the regimes, and which heads they take."""
 
 from __future__ import annotations
 
 import pytest
 
 from tlstudio.core.errors import StudioError
-from tlstudio.core.regimes import REGIMES, advise, require_available
-
-
-@pytest.mark.parametrize(
-    ("counts", "regime"),
-    [
-        ([20, 20], "head"),
-        ([500, 499], "head"),
-        ([500, 500], "fine-tune"),
-        ([900, 49, 49, 49], "head"),
-        ([900, 50, 50, 49], "fine-tune"),
-        ([10] * 200, "head"),
-        ([50] * 20, "fine-tune"),
-    ],
-)
-def test_advice_by_number_of_pictures(counts, regime):
-    advice = advise(counts)
-    assert advice.regime == regime
-    assert any(f"{sum(counts):,} pictures" in reason for reason in advice.reasons)
+from tlstudio.core.regimes import FITTED, HEAD_NAMES, REGIME_NAMES, REGIMES, regime_facts, require_head
 
 
 def test_four_regimes_fill_the_four_quarters():
@@ -31,15 +13,23 @@ def test_four_regimes_fill_the_four_quarters():
     assert {facts.name for facts in REGIMES} == {"head", "fine-tune", "cut", "full"}
 
 
-def test_what_is_marked_available_runs_and_the_rest_is_refused():
-    for facts in REGIMES:
-        if facts.available:
-            require_available(facts.name, "linear")
-        else:
-            with pytest.raises(StudioError, match="not built yet"):
-                require_available(facts.name, "linear")
-    with pytest.raises(StudioError, match="from scratch is not built yet"):
-        require_available("scratch", "linear")
-    for head in ("svm", "mlp", "conv"):
-        with pytest.raises(StudioError, match=f"“{head}” is not built yet"):
-            require_available("head", head)
+@pytest.mark.parametrize("name", REGIME_NAMES)
+def test_every_regime_can_be_spoken_of(name):
+    facts = regime_facts(name)
+    assert facts.name == name and facts.title and facts.sentence.endswith(".")
+
+
+def test_a_regime_that_is_none():
+    with pytest.raises(KeyError):
+        regime_facts("auto")
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("regime", ["auto", *REGIME_NAMES])
+def test_only_what_leaves_the_network_as_it_is_takes_other_heads(regime, head):
+    if regime in ("auto", *FITTED) or head == "linear":
+        require_head(regime, head)
+    else:
+        with pytest.raises(StudioError, match=f"“{head}” needs a network that stays as it is") as refused:
+            require_head(regime, head)
+        assert refused.value.hint

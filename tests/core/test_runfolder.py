@@ -6,11 +6,11 @@ import os
 
 import pytest
 
+from tlstudio.core.advice import advise
 from tlstudio.core.dataset import DatasetIndex, scan
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Notice, RunEnded, RunStarted, WeightsSaved, encode_event
 from tlstudio.core.plan import PLAN_VERSION, Augmentation, Plan, make_stages
-from tlstudio.core.regimes import advise
 from tlstudio.core.runfolder import RunFolder, runs_in
 from tlstudio.core.split import Split, split
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.engine.conftest import BACKBONE, train_job
 from tests.factories import class_folders
-from tlstudio.core.backbones import backbone
+from tlstudio.core.backbones import Preprocessing, backbone
 from tlstudio.core.durable import read_json
 from tlstudio.core.events import (
     BatchEnded,
@@ -28,13 +28,16 @@ from tlstudio.core.events import (
     WeightsSaved,
     ignore,
 )
-from tlstudio.core.plan import Stage
+from tlstudio.core.plan import Execution, Stage
+from tlstudio.core.regimes import HEAD_NAMES
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.data import ImageStore, Normaliser
+from tlstudio.engine.evaluate import evaluate
 from tlstudio.engine.loop import Judgement, interpolate, parameter_groups, schedule, train_stage
-from tlstudio.engine.networks import build_network, load_model, snapshot, torchvision_model
+from tlstudio.engine.networks import Network, build_network, load_model, snapshot, torchvision_model
 from tlstudio.engine.perform import perform
-from tlstudio.engine.train import train
+from tlstudio.engine.setup import set_up
+from tlstudio.engine.train import Training, train
 from tlstudio.engine.weights import read_weights
 
 
@@ -146,20 +149,130 @@ def test_an_existing_folder_is_never_written_to(drawn_pictures: Path, weights_fi
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("regime", ["cut", "full", "scratch"])
-def test_regimes_to_come_are_refused_in_words(
-    drawn_pictures: Path, weights_file: Path, tmp_path: Path, regime: str
+@pytest.mark.parametrize(
+    ("regime", "head"),
+    [("cut", head) for head in HEAD_NAMES]
+    + [("head", "svm-rbf"), ("head", "conv"), ("full", "linear"), ("scratch", "linear")],
+)
+def test_every_regime_makes_a_model_that_answers_as_it_said(
+    drawn_pictures: Path, weights_file: Path, tmp_path: Path, regime: str, head: str
 ) -> None:
-    _, run, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file, regime=regime))
-    assert ended.status == "failed" and "not built yet" in ended.what
-    assert not run.path.exists()
+    changes = {"cut": "textures"} if regime == "cut" else {}
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime=regime, head=head, epochs=2, **changes)
+    _, run, ended = run_job(job)
+    assert ended.status == "finished", ended
+    network, card = load_model(run.model_file)
+    blocks = len(backbone(BACKBONE).blocks)
+    assert len(network.blocks) == (2 if regime == "cut" else blocks)
+    assert network.joined == (regime == "cut" and head != "conv")
+    evaluation = evaluate(run, None, ignore, lambda: False)
+    assert evaluation.accuracy == ended.result["val_accuracy"]
+    assert evaluation.nll == pytest.approx(ended.result["val_nll"], abs=2e-3)
+    assert card.head.kind == {"linear": "linear", "svm": "linear", "svm-rbf": "kernel"}.get(head, head)
 
 
-def test_auto_takes_a_new_head_for_few_pictures(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+def test_what_a_cut_removed_is_not_in_the_file(head_run: RunFolder, weights_file: Path, tmp_path: Path) -> None:
+    folder = Path(head_run.dataset().images[0].path).parent.parent
+    _, run, _ = run_job(train_job(folder, tmp_path / "run", weights_file, regime="cut", cut="edges"))
+    assert run.model_file.stat().st_size < head_run.model_file.stat().st_size / 5
+
+
+def test_heads_that_cannot_be_fine_tuned_are_refused_in_words(
+    drawn_pictures: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="full", head="svm")
+    _, run, ended = run_job(job)
+    assert ended.status == "failed" and "trains the network too" in ended.what and not run.path.exists()
+
+
+def test_a_block_that_is_none_is_refused_in_words(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="cut", cut="wings")
+    _, run, ended = run_job(job)
+    assert ended.status == "failed" and "wings" in ended.what and "edges" in ended.hint and not run.path.exists()
+
+
+def test_auto_follows_the_advice(drawn_pictures: Path, weights_file: Path, tmp_path: Path) -> None:
     _, run, ended = run_job(train_job(drawn_pictures, tmp_path / "run", weights_file, regime="auto"))
     plan = run.plan()
-    assert ended.status == "finished" and plan.regime == "head"
-    assert plan.advice is not None and "few" in plan.advice.reasons[0]
+    assert ended.status == "finished" and plan.advice is not None and plan.regime == plan.advice.regime
+    assert len(plan.advice.depths) == len(backbone(BACKBONE).blocks)
+    assert plan.advice.size is not None and plan.advice.size.value == len(run.split().train)
+
+
+def test_scratch_starts_from_nothing_of_the_old_network(
+    drawn_pictures: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    """Judged before its first step it knows nothing: every class is as likely as any other."""
+    job = train_job(drawn_pictures, tmp_path / "run", weights_file, regime="scratch", epochs=1)
+    run = set_up(job, ignore, lambda: False)
+    training = Training(run, ignore, lambda: False)
+    training.outcome()
+    training.forget()
+    with torch.inference_mode():
+        logits = training.network(torch.randn(3, 3, 64, 64))
+    assert torch.equal(logits, torch.zeros(3, 2))
+
+
+def small_stage(**changes) -> tuple[Network, Stage, Preprocessing]:
+    """A MobileNet that sees 32 pixels, and a stage at a rate that shows."""
+    torch.manual_seed(0)
+    spec = backbone("mobilenet_v3_small")
+    network = build_network(spec, torchvision_model(spec), 2)
+    wanted = msgspec.structs.replace(spec.preprocessing(), resize_px=32, crop_px=32)
+    return network, Stage("x", "gradient", "", head_lr=0.01, **changes), wanted
+
+
+def teach(run: RunFolder, network: Network, stage: Stage, wanted: Preprocessing, **changes) -> dict[str, torch.Tensor]:
+    """One epoch on eight pictures; return the weights afterwards."""
+    index = run.dataset()
+    store = ImageStore([image.path for image in index.images], wanted)
+    plan = msgspec.structs.replace(run.plan(), batch_size=8, **changes)
+    targets = np.array([image.class_index for image in index.images])
+    normalise = Normaliser(wanted, torch.device("cpu"))
+    judged = iter(range(100, 0, -1))
+    best = train_stage(
+        network, stage, plan, store, normalise, run.split().train[::4], targets,
+        lambda: Judgement(next(judged), 0.0, 0.0), ignore, lambda: False,
+    )  # fmt: skip
+    store.close()
+    return best.weights
+
+
+def test_statistics_are_frozen_unless_they_are_to_learn(head_run: RunFolder) -> None:
+    for learns in (False, True):
+        network, stage, wanted = small_stage(train_batchnorm=learns)
+        before = snapshot(network)
+        after = teach(head_run, network, stage, wanted)
+        moved = {name for name in after if "running_mean" in name and not torch.equal(after[name], before[name])}
+        assert bool(moved) == learns
+    network, stage, wanted = small_stage(train_batchnorm=True, trainable_from=2)
+    before = snapshot(network)
+    after = teach(head_run, network, stage, wanted)
+    assert {name for name in after if not torch.equal(after[name], before[name])}
+    assert all(torch.equal(after[name], before[name]) for name in after if name.startswith(("blocks.0", "blocks.1")))
+
+
+def test_passes_add_up_to_their_batch(head_run: RunFolder) -> None:
+    whole = teach(head_run, *small_stage())
+    in_parts = teach(head_run, *small_stage(), execution=Execution(micro_batch=2))
+    start, *_ = small_stage()
+    moved = max(float((whole[name] - value).abs().max()) for name, value in snapshot(start).items())
+    apart = max(float((whole[name] - in_parts[name]).abs().max()) for name in whole)
+    assert apart < moved / 50
+
+
+def test_the_average_lags_behind_the_weights(head_run: RunFolder) -> None:
+    start = snapshot(small_stage()[0])
+    own = teach(head_run, *small_stage())
+    averaged = teach(head_run, *small_stage(average_decay=0.99))
+    for name in ("head.weight", "head.bias"):
+        assert 0 < (averaged[name] - start[name]).norm() < (own[name] - start[name]).norm()
+
+
+def test_mixing_and_smoothing_change_what_is_learnt(head_run: RunFolder) -> None:
+    plain = teach(head_run, *small_stage())
+    for changes in ({"mixup": 5.0}, {"label_smoothing": 0.2}, {"dropout": 0.5}):
+        assert not torch.equal(plain["head.weight"], teach(head_run, *small_stage(**changes))["head.weight"])
 
 
 def test_every_trainable_parameter_is_in_exactly_one_group() -> None:

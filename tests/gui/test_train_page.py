@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, QSettings, Qt
 from PySide6.QtGui import QImage, QPainter, QWheelEvent
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QProgressBar, QPushButton, QToolButton, QWidget
 
 from tests.gui.run_files import HEAD_STAGE, TUNE_STAGE, batch, choose, epoch, fine_tune_events, run_folder, started
 from tlstudio.core.events import JobEnded, Progress, RunEnded, WeightsSaved
@@ -285,3 +285,80 @@ def test_fewer_epochs_than_planned_are_explained(page, tmp_path):
     assert any("ended early" in text for text in texts(page))
     page.set_run(run_folder(tmp_path / "whole", fine_tune_events()))
     assert not any("ended early" in text for text in texts(page))
+
+
+def test_no_line_leads_from_one_stage_to_the_next(page):
+    page.begin(JOB)
+    for event in fine_tune_events():
+        page.receive(event)
+    points = page.findChild(Curves).points
+    # Epochs end at 1 (the head), then at 2, 3 and 4.
+    assert points.joined(points.val_loss.xs)[:3].tolist() == [False, True, True]
+    page.findChild(Curves).draw()
+    assert page.findChild(Curves)._val_loss.curve.opts["connect"][:3].tolist() == [False, True, True]
+
+
+def test_stages_are_named_over_their_bands(page):
+    page.begin(JOB)
+    for event in fine_tune_events():
+        page.receive(event)
+    curves = page.findChild(Curves)
+    curves.draw()
+    assert curves.points.stage_middles() == [("head", 0.5), ("fine-tune", 2.5)]
+    assert curves._stage_names._tickLevels == [[(0.5, "new head"), (2.5, "fine-tune")]]
+
+
+def test_the_line_to_beat_runs_from_the_head_to_the_end(page):
+    page.begin(JOB)
+    for event in fine_tune_events():
+        page.receive(event)
+    curves = page.findChild(Curves)
+    curves.draw()
+    for line, value in ((curves._champion_loss, 0.6), (curves._champion_accuracy, 86)):
+        xs, ys = line.getData()
+        assert (xs.tolist(), ys.tolist()) == ([1, 4], [value, value])
+    assert "to beat: the new head alone" in [label.text for _, label in curves._legend.items]
+
+
+def test_the_legend_covers_no_curve(page, qtbot, tmp_path):
+    page.set_run(run_folder(tmp_path / "run", fine_tune_events()))
+    curves = page.findChild(Curves)
+    curves.draw()
+    plot = curves._loss.getPlotItem()
+    qtbot.waitUntil(lambda: plot.vb.height() > 0)
+    legend = plot.mapRectFromItem(curves._legend, curves._legend.boundingRect())
+    assert legend.bottom() <= plot.mapRectFromItem(plot.vb, plot.vb.rect()).top()
+
+
+def test_a_silent_engine_does_not_look_frozen(page, qtbot):
+    page._quiet.setInterval(50)
+    bar = page.findChild(QProgressBar)
+    page.begin(JOB)
+    for event in (started(), HEAD_STAGE, epoch("head", 1, 0.86, best=True), TUNE_STAGE, batch(2, 0.7)):
+        page.receive(event)
+    assert bar.isVisible() and bar.maximum() > 0
+    # The head is half of the run, and half of the first of three epochs is done.
+    assert bar.value() / bar.maximum() == pytest.approx(0.5 + 0.5 / 6, abs=0.01)
+    qtbot.waitUntil(lambda: bar.maximum() == 0)
+    page.receive(Progress(what="Judging the network", done=3, total=4))
+    assert (bar.value(), bar.maximum()) == (3, 4) and "Judging the network: 3 of 4" in texts(page)
+    qtbot.waitUntil(lambda: "Judging the network …" in texts(page))
+    page.receive(JobEnded(status="stopped"))
+    assert not bar.isVisible() and not page._quiet.isActive()
+
+
+def test_nothing_jumps_while_a_run_alternates_between_learning_and_judging(page, qtbot):
+    page.begin(JOB)
+    page.receive(started())
+    curves = page.findChild(Curves)
+    qtbot.waitUntil(lambda: "they choose nothing" in "".join(texts(page)) and page.findChild(Figure).isVisible())
+    places = set()
+    for event in (
+        HEAD_STAGE, Progress(what="Showing the pictures to the network", done=1, total=9),
+        epoch("head", 1, 0.86, best=True), TUNE_STAGE, batch(2, 0.7), batch(4, 0.65),
+        Progress(what="Judging the network", done=1, total=9), epoch("fine-tune", 1, 0.90, best=False, left=120.0),
+    ):  # fmt: skip
+        page.receive(event)
+        page.grab()
+        places.add((curves.y(), curves.height()))
+    assert len(places) == 1, places

@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject, Qt, Slot
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QCheckBox, QLabel, QLineEdit, QPushButton, QToolButton
 
 from tests.factories import class_folders, part_folders
+from tlstudio.core.advice import advise
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset import scan
 from tlstudio.core.jobs import Train
 from tlstudio.core.paths import runs_dir, weights_dir
-from tlstudio.core.regimes import REGIMES
 from tlstudio.core.split import split
 from tlstudio.core.weights_folder import WeightsFile
 from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
 from tlstudio.gui.running_jobs import RunningJobs
 from tlstudio.gui.widgets.backbone_card import BackboneCard
-from tlstudio.gui.widgets.regime_chart import BlockStrip, RegimeChart, treatments
 from tlstudio.gui.wizard.options_step import folder_name, free_name
 from tlstudio.gui.wizard.pictures_step import first_pictures
 from tlstudio.gui.wizard.review_step import Measured, ReviewStep
@@ -126,7 +125,7 @@ def test_without_weights_the_way_ends_at_the_backbone_until_there_are_some(qtbot
     (weights_dir() / "resnet18-mine.pth").write_bytes(b"weights")
     wizard.backbone.choose("resnet18")
     assert wizard.next_button.isEnabled()
-    assert wizard.regime.strip.blocks()[-1] == ("head", "new")
+    assert wizard.regime.network.blocks()[-1] == ("head", "new")
 
 
 def test_a_wrong_weights_file_is_refused_in_words(qtbot, jobs, two_classes, tmp_path):
@@ -153,9 +152,9 @@ def test_every_choice_reaches_the_job_and_going_back_loses_none(qtbot, jobs, wei
     assert name.text() == "pictures"
     name.selectAll()
     QTest.keyClicks(name, "My shapes")
-    mirror, upside_down, *_ = wizard.options.findChildren(QCheckBox)
+    mirror, turned, *_ = wizard.options.findChildren(QCheckBox)
     QTest.keyClick(mirror, Qt.Key.Key_Space)
-    QTest.keyClick(upside_down, Qt.Key.Key_Space)
+    QTest.keyClick(turned, Qt.Key.Key_Space)
     click(wizard)
     for _ in range(4):
         QTest.mouseClick(wizard.back_button, LEFT)
@@ -166,7 +165,7 @@ def test_every_choice_reaches_the_job_and_going_back_loses_none(qtbot, jobs, wei
         click(wizard)
     (job,) = heard.args
     assert isinstance(job, Train)
-    assert (job.regime, job.backbone, job.mirror, job.upside_down) == ("fine-tune", "resnet18", False, True)
+    assert (job.regime, job.backbone, job.mirror, job.turned) == ("fine-tune", "resnet18", False, True)
     assert job.run == str(runs_dir() / "My shapes")
     assert job.folders == (str(two_classes),)
 
@@ -197,89 +196,28 @@ def test_a_free_name_gets_a_number(tmp_path):
     assert free_name("Moss", tmp_path) == "Moss"
 
 
-class Chosen(QObject):
-    """Remembers what a chart announced."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.regimes: list[str] = []
-
-    @Slot(str)
-    def take(self, regime: str) -> None:
-        self.regimes.append(regime)
-
-
-@pytest.fixture
-def chart(qtbot):
-    chart = RegimeChart()
-    qtbot.addWidget(chart)
-    chart.advise("head")
-    chart.choose("head")
-    chart.resize(700, 300)
-    chart.show()
-    return chart
-
-
-def test_a_quarter_is_chosen_by_click(chart):
-    chosen = Chosen()
-    chart.chosen.connect(chosen.take)
-    QTest.mouseClick(chart.quarter("fine-tune"), LEFT)
-    assert (chart.regime(), chosen.regimes) == ("fine-tune", ["fine-tune"])
-
-
-def test_a_quarter_is_chosen_by_arrow_keys(chart):
-    chart.quarter("head").setFocus()
-    QTest.keyClick(chart.quarter("head"), Qt.Key.Key_Up)
-    assert chart.regime() == "fine-tune"
-    QTest.keyClick(chart.quarter("fine-tune"), Qt.Key.Key_Down)
-    assert chart.regime() == "head"
-
-
-def test_quarters_of_later_versions_say_so_and_cannot_be_chosen(chart):
-    for facts in REGIMES:
-        quarter = chart.quarter(facts.name)
-        assert quarter.accessibleName() == facts.title
-        assert facts.sentence in quarter.accessibleDescription()
-        if not facts.available:
-            QTest.mouseClick(quarter, LEFT)
-            assert chart.regime() == "head"
-            assert "Not in this version" in quarter.toolTip()
-    assert "Advised" in chart.quarter("head").accessibleDescription()
-
-
-@pytest.mark.parametrize("facts", REGIMES, ids=[facts.name for facts in REGIMES])
-def test_the_strip_tells_what_happens_to_every_block(qtbot, facts):
-    names = tuple(block.name for block in backbone("resnet18").blocks)
-    blocks = treatments(facts.name, names)
-    assert [name for name, _ in blocks] == [*names, "head"]
-    strip = BlockStrip()
-    qtbot.addWidget(strip)
-    strip.show_blocks(blocks)
-    assert strip.accessibleDescription().endswith("head: new")
-    assert not strip.grab().isNull()
-
-
-def test_head_freezes_all_and_fine_tune_nothing():
-    assert {what for _, what in treatments("head", ("a", "b"))} == {"frozen", "new"}
-    assert treatments("fine-tune", ("a", "b")) == (("a", "light"), ("b", "strong"), ("head", "new"))
-    assert treatments("cut", ("a", "b", "c", "d"))[2:4] == (("c", "removed"), ("d", "removed"))
-
-
 def test_the_review_speaks_in_sentences(qtbot, two_classes):
     index = scan([two_classes])
     review = ReviewStep()
     qtbot.addWidget(review)
-    job = Train(folders=(str(two_classes),), run="/somewhere/Leaves", regime="fine-tune", upside_down=True)
+    job = Train(folders=(str(two_classes),), run="/somewhere/Leaves", regime="fine-tune", turned=True)
+    advice = advise((6, 6))
     parts, spec = split(index, seed=0), backbone("resnet18")
-    review.show_plan(job, index, parts, spec, None)
+    review.show_plan(job, index, parts, spec, None, advice)
     assert review.line("Time") == "Being measured …"
     measured = Measured("CPU, 8 threads", "No graphics card was found.", {"resnet18": 50})
-    review.show_plan(job, index, parts, spec, measured)
+    review.show_plan(job, index, parts, spec, measured, advice)
     assert review.line("Pictures") == "12 pictures in 2 classes."
     assert review.line("Device") == "CPU, 8 threads. No graphics card was found."
     # 3,000 pictures to learn from, three looks each, at 50 looks a second.
     assert review.line("Time") == "About 3 minutes."
-    assert "upside down" in review.line("Changes")
+    assert "turned" in review.line("Changes")
+    assert review.line("Advice") == "Not followed: it was “New head”."
+    cut = Train(folders=job.folders, run=job.run, regime="cut", cut="parts", head="mlp")
+    review.show_plan(cut, index, parts, spec, measured, advice)
+    assert "“parts”" in review.line("Regime")
+    assert review.line("Head") == "Small neural network."
+    assert review.line("Changes").startswith("None")
 
 
 def test_measured_speeds_reach_the_cards(qtbot, jobs, weights, two_classes):

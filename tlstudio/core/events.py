@@ -1,7 +1,8 @@
 """What the engine tells the world. One line of JSON an event, the same in the log, on the wire and in the window.
 
 A run's log holds `RunStarted`, then per stage `StageStarted`, `BatchEnded`, `EpochEnded`, and last exactly one
-`RunEnded`. `Progress` and `JobEnded` belong to a job of the engine process and are never logged.
+`RunEnded`. `Progress`, `AdviceChanged`, `RaceChanged` and `JobEnded` belong to a job of the engine process and are
+never logged.
 All floats are finite or None.
 """
 
@@ -12,6 +13,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+
+from tlstudio.core.advice import Advice
+from tlstudio.core.results import RaceRow
 
 Status = Literal["finished", "stopped", "failed"]
 
@@ -113,6 +117,19 @@ class Progress(_Event, frozen=True, kw_only=True):
     seconds_left: float | None = None
 
 
+class AdviceChanged(_Event, frozen=True, kw_only=True):
+    """What the measurements say so far; the last one is the advice. Never logged."""
+
+    advice: Advice
+
+
+class RaceChanged(_Event, frozen=True, kw_only=True):
+    """How a race stands. Never logged."""
+
+    rows: tuple[RaceRow, ...]
+    seconds_left: float
+
+
 class JobEnded(_Event, frozen=True, kw_only=True):
     """The last event of a job of the engine process. `result` is what the command line prints with --json."""
 
@@ -122,7 +139,19 @@ class JobEnded(_Event, frozen=True, kw_only=True):
     hint: str = ""
 
 
-Event = RunStarted | StageStarted | BatchEnded | EpochEnded | WeightsSaved | Notice | RunEnded | Progress | JobEnded
+Event = (
+    RunStarted
+    | StageStarted
+    | BatchEnded
+    | EpochEnded
+    | WeightsSaved
+    | Notice
+    | RunEnded
+    | Progress
+    | AdviceChanged
+    | RaceChanged
+    | JobEnded
+)
 Emit = Callable[[Event], object]
 ShouldStop = Callable[[], bool]
 

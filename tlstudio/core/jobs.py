@@ -29,13 +29,54 @@ class Train(_Job, frozen=True, kw_only=True):
     weights: str | None = None
     regime: str = "auto"
     head: str = "linear"
+    cut: str = ""
+    """The block after which the network is cut; "" leaves that to the advice. Asks for the regime "cut"."""
     epochs: int | None = None
     seed: int = 0
     device: str = "auto"
     mirror: bool = True
-    upside_down: bool = False
+    """The user's word that a mirrored picture still shows the same class; the same for the next two."""
+    turned: bool = False
+    recoloured: bool = True
+    body_lr_span: float | None = None
+    """How much slower than the head the first block learns in "fine-tune"; None leaves it to the plan."""
     download: bool = False
     """Fetch the backbone's weights if they are not on this computer."""
+    threads: int | None = None
+
+
+class Advise(_Job, frozen=True, kw_only=True):
+    """Measure which regime suits the pictures. Result: an Advice; on the way there, `AdviceChanged` events."""
+
+    folders: tuple[str, ...]
+    backbone: str = ""
+    weights: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+
+
+class Race(_Job, frozen=True, kw_only=True):
+    """Try every regime in short form, then do `train` with the winner, into its run folder.
+
+    Result: {"rows": [RaceRow], "winner": regime, "run": RunEnded, or None with `stop_before_training`}; on the way
+    there, `RaceChanged` events.
+    """
+
+    train: Train
+    budget_minutes: float
+    """For the race; training the winner comes on top."""
+    stop_before_training: bool = False
+
+
+class Rank(_Job, frozen=True, kw_only=True):
+    """Compare backbones on the user's pictures. Result: {"rows": [RankRow]}, best first."""
+
+    folders: tuple[str, ...]
+    backbones: tuple[str, ...] = ()
+    """None: all whose weights are on this computer."""
+    seed: int = 0
+    device: str = "auto"
     threads: int | None = None
 
 
@@ -86,4 +127,4 @@ class Measure(_Job, frozen=True, kw_only=True):
     device: str = "auto"
 
 
-Job = Scan | Train | Evaluate | Predict | Export | Download | Import | Measure
+Job = Scan | Train | Advise | Race | Rank | Evaluate | Predict | Export | Download | Import | Measure

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from tlstudio.core.regimes import Regime
+
 Interval = tuple[float, float]
 
 
@@ -67,3 +69,35 @@ class Exported(msgspec.Struct, frozen=True):
     format: Literal["onnx", "safetensors"]
     sha256: str
     parity: Parity
+
+
+class RaceRow(msgspec.Struct, frozen=True):
+    """How a regime does in a race. The figures are on training pictures that it did not learn from."""
+
+    regime: Regime
+    state: Literal["waiting", "running", "done", "left out"]
+    images: int = 0
+    """Pictures it was judged on so far."""
+    accuracy: float | None = None
+    interval: Interval | None = None
+    nll: float | None = None
+    seconds: float = 0.0
+    winner: bool = False
+    note: str = ""
+    """Why it was left out, or how it compares with the winner."""
+
+
+class RankRow(msgspec.Struct, frozen=True):
+    """How a backbone does on the user's pictures on this computer, with a new head alone."""
+
+    backbone: str
+    weights: str
+    accuracy: float
+    interval: Interval
+    """Cross-validated on training pictures."""
+    seconds: float
+    """To show it all training pictures once."""
+    images_per_second: float
+    memory_mb: float
+    """At most, beyond what the program needs without it."""
+    export_mb: float

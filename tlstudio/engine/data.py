@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tlstudio.core.augment import Augmentation, random_square
 from tlstudio.core.backbones import Preprocessing
 from tlstudio.core.errors import StudioError
 from tlstudio.core.images import UnreadableImage, crop_center, read_image, resize_short_side
-from tlstudio.core.plan import Augmentation
 
 COPIES_BUDGET_BYTES = 4 * 2**30
 SHARE_OF_MEMORY = 0.25
@@ -112,19 +112,20 @@ def normalisation(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
 class Normaliser:
     """Turns uint8 batches into the floats a network expects, on the device."""
 
-    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(self, preprocessing: Preprocessing, device: torch.device, channels_last: bool = True) -> None:
         self._device = device
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
         scale, shift = normalisation(preprocessing)
         self._scale, self._shift = scale.to(device), shift.to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return float32 (batch, 3, height, width), channels last in memory."""
+        """Return float32 (batch, 3, height, width), in memory as the network wants it."""
         floats = images.to(self._device, non_blocking=True).float()
-        return floats.mul_(self._scale).add_(self._shift).contiguous(memory_format=torch.channels_last)
+        return floats.mul_(self._scale).add_(self._shift).contiguous(memory_format=self._format)
 
 
 def random_view(store: ImageStore, augmentation: Augmentation, seed: int, epoch: int) -> View:
-    """Return a view that crops, mirrors and turns pictures at random.
+    """Return a view that changes pictures at random, as the augmentation allows.
 
     The chance depends on (seed, epoch, position) alone, so that an epoch is the same however it is reached.
     """
@@ -132,39 +133,18 @@ def random_view(store: ImageStore, augmentation: Augmentation, seed: int, epoch:
     resampling = Image.Resampling[store.preprocessing.interpolation.upper()]
 
     def view(image: Image.Image, position: int) -> np.ndarray:
-        rng = np.random.default_rng((seed, epoch, position))
-        box = _random_box(image.width, image.height, augmentation.crop_min_area, rng)
-        square = np.asarray(image.resize((side, side), resampling, box=box))
-        if augmentation.mirror and rng.random() < 0.5:
-            square = square[:, ::-1]
-        if augmentation.upside_down and rng.random() < 0.5:
-            square = square[::-1]
-        if augmentation.colour_jitter:
-            square = _jitter(square, augmentation.colour_jitter, rng)
-        return square
+        return random_square(image, side, resampling, augmentation, np.random.default_rng((seed, epoch, position)))
 
     return view
 
 
-def _random_box(width: int, height: int, min_area: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of a crop with min_area..1 of the area and an aspect of 3/4 to 4/3."""
-    for _ in range(10):
-        area = width * height * rng.uniform(min_area, 1.0)
-        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        crop_w, crop_h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
-        if 0 < crop_w <= width and 0 < crop_h <= height:
-            left, top = int(rng.integers(width - crop_w + 1)), int(rng.integers(height - crop_h + 1))
-            return left, top, left + crop_w, top + crop_h
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+def changed_view(store: ImageStore, contents: Sequence[str], augmentation: Augmentation, number: int) -> View:
+    """Return the view of that number: a change that depends on the picture's content (SHA-256 by position) alone."""
+    side = store.preprocessing.crop_px
+    resampling = Image.Resampling[store.preprocessing.interpolation.upper()]
 
+    def view(image: Image.Image, position: int) -> np.ndarray:
+        rng = np.random.default_rng((number, int(contents[position][:16], 16)))
+        return random_square(image, side, resampling, augmentation, rng)
 
-def _jitter(square: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the square with brightness and contrast changed by up to ±strength, through one look-up table."""
-    brightness, contrast = rng.uniform(1 - strength, 1 + strength, 2)
-    middle = float(square.mean())
-    values = (np.arange(256) - middle) * contrast + middle * brightness
-    table: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
-    changed: np.ndarray = table[square]
-    return changed
+    return view

@@ -1,54 +1,76 @@
-"""New heads fitted on the features of a frozen network, and the temperature that makes their probabilities honest."""
+"""New heads fitted on the features of a frozen network, their penalty chosen by cross-validation."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
-from torch import nn
+from torch import Tensor, nn
 
 from tlstudio.core.events import Emit, ShouldStop, ignore, never
 from tlstudio.core.progress import Pace
+from tlstudio.engine.calibration import fit_temperature, negative_log_likelihood
+from tlstudio.engine.networks import ConvHead, KernelHead
 
-C_VALUES = tuple(float(c) for c in np.logspace(-4, 2, 13))
+Fitted = Literal["linear", "svm", "svm-rbf"]
+C_VALUES: dict[Fitted, tuple[float, ...]] = {
+    "linear": tuple(float(c) for c in np.logspace(-4, 2, 13)),
+    "svm": tuple(float(c) for c in np.logspace(-6, 0, 7)),
+    "svm-rbf": tuple(float(c) for c in np.logspace(-1, 3, 5)),
+}
 FOLDS = 5
-TEMPERATURE_PRIOR_SD = 0.35
-"""Of the logarithm of the temperature, before any picture was seen."""
 MANY_IMAGES = 2000
 """From here on three folds and every second C: the choice is stable, the time is not."""
+FLAT_COLUMN = 0.1
+"""A feature that hardly varies among the training pictures is taken to vary by this share of what features do. Without
+it a channel that slept in training and wakes for a new picture would outvote all others."""
+MARGIN_RANGE = 100.0
+IMBALANCED_FROM = 3.0
+"""Ratio of the largest to the smallest class from which a head that weighs classes alike is tried."""
 
 
-class LinearHead(msgspec.Struct, frozen=True):
-    """A linear layer on raw features: logits = features @ weight.T + bias; weight (classes, features) float32."""
+class FittedHead(msgspec.Struct, frozen=True):
+    """A head and how it did on pictures it was not fitted on. The module takes raw features (images, features)."""
 
-    weight: np.ndarray
-    bias: np.ndarray
+    module: nn.Module
     c: float
     """The inverse penalty that cross-validation chose."""
     temperature: float
     cv_nll: float
-    """Mean negative log-likelihood over the folds, in nats, at the chosen C."""
+    """Mean negative log-likelihood over the folds, in nats, at the chosen C; infinite where there were none."""
+    held_out: np.ndarray | None = None
+    """Logits (images, classes) of every picture by the fold that left it out; None where there were no folds."""
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return (images, classes) for features (images, features)."""
-        logits: np.ndarray = features @ self.weight.T + self.bias
-        return logits
+        """Return (images, classes) for features, or for maps as they were fitted on."""
+        inputs = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        with torch.inference_mode():
+            head = self.module
+            answers: Tensor = head.after_shrinking(inputs) if isinstance(head, ConvHead) else head(inputs)
+        return answers.numpy()
 
-    def put_into(self, layer: nn.Linear) -> None:
-        """Copy weight and bias into a layer of the same shape."""
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.weight))
-            layer.bias.copy_(torch.from_numpy(self.bias))
+
+class _Answer(Protocol):
+    """Something that was fitted."""
+
+    def logits(self, features: np.ndarray) -> np.ndarray: ...
+
+    def module(self) -> nn.Module: ...
+
+
+class _Path(Protocol):
+    """One kind of head on one set of pictures, fitted for one C after the other."""
+
+    def fit(self, c: float) -> _Answer: ...
 
 
 def fit_head(
@@ -59,105 +81,97 @@ def fit_head(
     seed: int,
     emit: Emit = ignore,
     should_stop: ShouldStop = never,
-) -> LinearHead:
-    """Return a logistic regression on standardised features, its scaler folded in.
+    kind: Fitted = "linear",
+    block_channels: Sequence[int] = (),
+    views: np.ndarray | None = None,
+) -> FittedHead:
+    """Return a head on standardised features, its scaler folded in.
 
     `features` (images, features) float32, `targets` (images,) int, all classes present. C and the temperature come
     from cross-validation inside these pictures; copies (equal `groups`) never fall on both sides of a fold. A stop
-    ends the search early: the best C so far is taken.
+    ends the search early: the best C so far is taken. `block_channels`, for features of several blocks side by side,
+    gives every block the same weight. `views` (views, images, features) are of the same pictures changed at random:
+    they teach, but do not judge. Of strongly imbalanced classes every class gets the same weight where that gains
+    balanced accuracy. Source of that: Kang et al. 2020, "Decoupling representation and classifier".
     """
     # The matrices are small: a second thread costs more in waiting than it saves, and much more on a busy computer.
     with threadpool_limits(1, "blas"):
-        return _fit_head(features, targets, groups, classes, seed, emit, should_stop)
+        counts = np.bincount(targets, minlength=classes)
+        folds = _folds(features, targets, groups, seed)
+
+        def path(chosen: np.ndarray | slice, balanced: bool) -> _Path:
+            shown, wanted = features[chosen], targets[chosen]
+            if views is not None:
+                shown = np.concatenate([shown, *views[:, chosen]])
+                wanted = np.tile(wanted, 1 + len(views))
+            return _PATHS[kind](shown, wanted, classes, block_channels, balanced)
+
+        found = _search(kind, lambda chosen: path(chosen, False), features, targets, classes, folds, emit, should_stop)
+        balanced = False
+        if counts.max() >= IMBALANCED_FROM * counts[counts > 0].min() and found.held_out is not None:
+            other = _search(
+                kind, lambda chosen: path(chosen, True), features, targets, classes, folds, emit, should_stop
+            )
+            if other.held_out is not None and _gains_balanced_accuracy(other.held_out, found.held_out, targets):
+                found, balanced = other, True
+        module = path(slice(None), balanced).fit(found.c).module()
+    temperature = 1.0 if found.held_out is None else _temperature(kind, found.held_out, targets)
+    return FittedHead(module.eval(), found.c, temperature, found.nll, found.held_out)
 
 
-def _fit_head(
+def _temperature(kind: Fitted, held_out: np.ndarray, targets: np.ndarray) -> float:
+    """Return what the head's outputs are divided by to make them logits; nothing is known of margins beforehand."""
+    if kind == "linear":
+        return fit_temperature(held_out, targets)
+    return fit_temperature(held_out, targets, prior_sd=np.inf, factor=MARGIN_RANGE)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    c: float
+    nll: float
+    held_out: np.ndarray | None
+
+
+def _search(
+    kind: Fitted,
+    path: Callable[[np.ndarray], _Path],
     features: np.ndarray,
     targets: np.ndarray,
-    groups: Sequence[str],
     classes: int,
-    seed: int,
+    folds: list[tuple[np.ndarray, np.ndarray]],
     emit: Emit,
     should_stop: ShouldStop,
-) -> LinearHead:
-    values = C_VALUES if len(targets) < MANY_IMAGES else C_VALUES[::2]
-    folds = [
-        (_HeadPath(features[fit], targets[fit], classes), judge)
-        for fit, judge in _folds(features, targets, groups, seed)
-    ]
-    best_c, best_nll, best_logits = values[len(values) // 2], float("inf"), None
+) -> _Found:
+    """Return the C with the lowest loss on held-out pictures."""
+    values = C_VALUES[kind] if len(targets) < MANY_IMAGES else C_VALUES[kind][::2]
+    best = _Found(values[len(values) // 2], float("inf"), None)
+    paths = [(path(fit), judge) for fit, judge in folds]
     worse = 0
     pace = Pace(emit, "Fitting the new head", len(values))
     for tried, c in enumerate(values if folds else (), 1):
         held_out = np.zeros((len(targets), classes))
-        for path, judge in folds:
-            held_out[judge] = path.fit(c).logits(features[judge])
-        nll = negative_log_likelihood(held_out, targets)
-        if nll < best_nll:
-            best_c, best_nll, best_logits, worse = c, nll, held_out, 0
+        for fitting, judge in paths:
+            held_out[judge] = fitting.fit(c).logits(features[judge])
+        # Margins have no scale of their own, so they are compared at their best one.
+        scaled = held_out if kind == "linear" else held_out / _temperature(kind, held_out, targets)
+        nll = negative_log_likelihood(scaled, targets)
+        if nll < best.nll:
+            best, worse = _Found(c, nll, held_out), 0
         else:
             worse += 1
         pace.step(tried)
         # The loss falls and then rises along C: two steps past the bottom are enough.
         if worse == 2 or should_stop():
             break
-    temperature = fit_temperature(best_logits, targets) if best_logits is not None else 1.0
-    fitted = _HeadPath(features, targets, classes).fit(best_c)
-    return msgspec.structs.replace(fitted, temperature=temperature, cv_nll=best_nll)
+    return best
 
 
-def negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean negative log-likelihood in nats of targets (images,) under logits (images, classes)."""
-    return float(_losses(logits, targets).mean())
-
-
-def balanced_nll(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean over classes of each class's mean negative log-likelihood."""
-    losses = _losses(logits, targets)
-    return float(np.mean([losses[targets == target].mean() for target in np.unique(targets)]))
-
-
-def calibrated(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the logits at the temperature that suits these pictures best.
-
-    Networks are compared so: on a few pictures that all are right about, the more certain one would win otherwise,
-    and certainty is what fine-tuning adds first.
-    """
-    return logits / fit_temperature(logits, targets, prior_sd=np.inf)
-
-
-def clearly_better(challenger: np.ndarray, champion: np.ndarray, targets: np.ndarray) -> bool:
-    """Return whether the challenger's loss is lower by more than two standard errors, and its balanced loss lower too.
-
-    Both are logits (images, classes) on the same pictures, so that the differences are paired, and both are compared
-    calibrated. One standard error is not enough: the challenger is the best of many states on these very pictures.
-    """
-    challenger, champion = calibrated(challenger, targets), calibrated(champion, targets)
-    gains = _losses(champion, targets) - _losses(challenger, targets)
-    if len(gains) < 2 or gains.mean() <= 2 * gains.std(ddof=1) / np.sqrt(len(gains)):
-        return False
-    return balanced_nll(challenger, targets) < balanced_nll(champion, targets)
-
-
-def _losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    losses: np.ndarray = -log_softmax(logits, axis=1)[np.arange(len(targets)), targets]
-    return losses
-
-
-def fit_temperature(logits: np.ndarray, targets: np.ndarray, prior_sd: float = TEMPERATURE_PRIOR_SD) -> float:
-    """Return the number, 1/4 to 4, by which logits are best divided on these held-out pictures.
-
-    A mild prior around 1 keeps a handful of pictures without a mistake from making the model certain of everything.
-    Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
-    """
-    found = minimize_scalar(
-        lambda log_t: (
-            negative_log_likelihood(logits / np.exp(log_t), targets) + log_t**2 / (2 * prior_sd**2 * len(targets))
-        ),
-        bounds=(-np.log(4), np.log(4)),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+def _gains_balanced_accuracy(challenger: np.ndarray, champion: np.ndarray, targets: np.ndarray) -> bool:
+    """Return whether the mean over classes of the accuracy rises by more than its standard error."""
+    gains = (challenger.argmax(1) == targets).astype(float) - (champion.argmax(1) == targets)
+    of_class = [gains[targets == target] for target in np.unique(targets)]
+    error = np.sqrt(sum(g.var() / len(g) for g in of_class)) / len(of_class)
+    return bool(np.mean([g.mean() for g in of_class]) > error)
 
 
 def _folds(
@@ -175,13 +189,59 @@ def _folds(
     return folds if all(len(np.unique(targets[fit])) > 1 for fit, _ in folds) else []
 
 
-class _HeadPath:
-    """Logistic regression on one set of pictures, for one C after the other, each starting from the one before."""
+class Standardiser:
+    """Shifts and scales features so that each varies alike: (features - mean) / scale."""
 
-    def __init__(self, features: np.ndarray, targets: np.ndarray, classes: int) -> None:
+    def __init__(self, features: np.ndarray, block_channels: Sequence[int] = ()) -> None:
+        self.mean: np.ndarray = features.mean(0, dtype=np.float64)
+        variance = features.var(0, dtype=np.float64)
+        ends = np.cumsum(block_channels or [features.shape[1]])
+        self.scale = np.empty(features.shape[1])
+        widest = max(block_channels, default=0)
+        for end, width in zip(ends, block_channels or ends, strict=True):
+            of_block = variance[end - width : end]
+            scale = np.sqrt(of_block + FLAT_COLUMN**2 * of_block.mean())
+            scale[scale == 0] = 1.0
+            # A block of few channels weighs as much as one of many.
+            self.scale[end - width : end] = scale * np.sqrt(width / (widest or width))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        standardised: np.ndarray = (features - self.mean) / self.scale
+        return standardised
+
+
+class _Linear(msgspec.Struct, frozen=True):
+    """logits = features @ weight.T + bias, on raw features."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = features @ self.weight.T + self.bias
+        return logits
+
+    def module(self) -> nn.Module:
+        layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(self.weight))
+            layer.bias.copy_(torch.from_numpy(self.bias))
+        return layer
+
+
+class _LinearPath:
+    """A linear model of scikit-learn, one C after the other; logistic regression starts from the one before."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        classes: int,
+        block_channels: Sequence[int] = (),
+        balanced: bool = False,
+    ) -> None:
         self._targets, self._classes = targets, classes
-        self._scaler = StandardScaler().fit(features)
-        scaled = self._scaler.transform(features)
+        self._standardise = Standardiser(features, block_channels)
+        scaled = self._standardise(features)
         # The penalty does not change when the axes are turned, and n pictures span at most n of them: with fewer
         # pictures than features the same optimum is found in a smaller space.
         self._axes: np.ndarray | None = None
@@ -189,13 +249,16 @@ class _HeadPath:
             _, _, self._axes = np.linalg.svd(scaled, full_matrices=False)
             scaled = scaled @ self._axes.T
         self._scaled = scaled
-        self._regression = LogisticRegression(max_iter=300, warm_start=True)
+        self._model = self._make("balanced" if balanced else None)
 
-    def fit(self, c: float) -> LinearHead:
+    def _make(self, class_weight: str | None) -> LogisticRegression | LinearSVC:
+        return LogisticRegression(max_iter=300, warm_start=True, class_weight=class_weight)
+
+    def fit(self, c: float) -> _Linear:
         with warnings.catch_warnings():
             # At a weak penalty the optimum lies far out and the last digits do not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = self._regression.set_params(C=c).fit(self._scaled, self._targets)
+            fitted = self._model.set_params(C=c).fit(self._scaled, self._targets)
         coefficients, intercepts = fitted.coef_, fitted.intercept_
         if len(fitted.classes_) == 2:  # scikit-learn keeps one row for two classes
             coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
@@ -205,7 +268,83 @@ class _HeadPath:
         weight = np.zeros((self._classes, coefficients.shape[1]), np.float32)
         # A class that a fold lacks gets logits so low that it is never given, yet finite.
         bias = np.full(self._classes, float(intercepts.min()) - 20.0, np.float32)
-        unscaled = coefficients / self._scaler.scale_
+        unscaled = coefficients / self._standardise.scale
         weight[fitted.classes_] = unscaled
-        bias[fitted.classes_] = intercepts - unscaled @ self._scaler.mean_
-        return LinearHead(weight, bias, c, 1.0, float("inf"))
+        bias[fitted.classes_] = intercepts - unscaled @ self._standardise.mean
+        return _Linear(weight, bias)
+
+
+class _SvmPath(_LinearPath):
+    """Linear support vector machines, one class against the rest."""
+
+    def _make(self, class_weight: str | None) -> LogisticRegression | LinearSVC:
+        return LinearSVC(class_weight=class_weight, dual=True, max_iter=3000, random_state=0)
+
+
+class _Kernel(msgspec.Struct, frozen=True):
+    """logits = exp(-gamma * squared distance to every vector) @ weight.T + bias, on standardised features."""
+
+    standardise: Standardiser
+    vectors: np.ndarray
+    gamma: float
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        likeness = _similarities(self.standardise(features), self.vectors, self.gamma)
+        logits: np.ndarray = likeness @ self.weight.T + self.bias
+        return logits
+
+    def module(self) -> nn.Module:
+        used = np.flatnonzero((self.weight != 0).any(0))
+        vectors = torch.from_numpy(self.vectors[used].astype(np.float32))
+        head = KernelHead(vectors.shape[1], len(used), len(self.bias))
+        with torch.no_grad():
+            head.mean.copy_(torch.from_numpy(self.standardise.mean))
+            head.scale.copy_(torch.from_numpy(self.standardise.scale))
+            head.vectors.copy_(vectors)
+            head.gamma.fill_(self.gamma)
+            head.weight.copy_(torch.from_numpy(self.weight[:, used]))
+            head.bias.copy_(torch.from_numpy(self.bias))
+        return head
+
+
+class _KernelPath:
+    """Support vector machines with a radial kernel, one class against the rest."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        classes: int,
+        block_channels: Sequence[int] = (),
+        balanced: bool = False,
+    ) -> None:
+        self._targets, self._classes = targets, classes
+        self._class_weight = "balanced" if balanced else None
+        self._standardise = Standardiser(features, block_channels)
+        self._vectors = self._standardise(features)
+        self._gamma = 1.0 / (self._vectors.shape[1] * float(self._vectors.var()) or 1.0)
+        self._kernel = _similarities(self._vectors, self._vectors, self._gamma)
+
+    def fit(self, c: float) -> _Kernel:
+        known = np.unique(self._targets)
+        weight = np.zeros((self._classes, len(self._targets)))
+        bias = np.zeros(self._classes)
+        for target in known:
+            machine = SVC(C=c, kernel="precomputed", class_weight=self._class_weight)
+            machine.fit(self._kernel, self._targets == target)
+            weight[target, machine.support_] = machine.dual_coef_[0]
+            bias[target] = machine.intercept_[0]
+        bias[np.setdiff1d(np.arange(self._classes), known)] = bias.min() - 20.0
+        return _Kernel(self._standardise, self._vectors, self._gamma, weight, bias)
+
+
+def _similarities(some: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
+    """Return exp(-gamma d²) for the distances d of rows, (len(some), len(others))."""
+    squares = (some**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * some @ others.T
+    similarities: np.ndarray = np.exp(-gamma * np.maximum(squares, 0))
+    return similarities
+
+
+_PATHS: dict[Fitted, Callable[..., _Path]] = {"linear": _LinearPath, "svm": _SvmPath, "svm-rbf": _KernelPath}

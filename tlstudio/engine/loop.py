@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlstudio.core.events import BatchEnded, Emit, EpochEnded, Notice, ShouldStop, Stopped
-from tlstudio.core.plan import EVALUATIONS_PER_RUN, Plan, Stage
+from tlstudio.core.plan import EVALUATIONS_PER_RUN, Execution, Plan, Stage
 from tlstudio.engine.data import ImageStore, Normaliser, random_view
 from tlstudio.engine.networks import Network, snapshot
 
@@ -67,6 +68,77 @@ def schedule(progress: float, warmup: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (progress - warmup) / (1 - warmup))
 
 
+class _Descent:
+    """The optimiser of one stage and its single step."""
+
+    def __init__(self, network: Network, stage: Stage, execution: Execution, normalise: Normaliser, steps: int) -> None:
+        self.network, self.stage, self.execution, self.normalise = network, stage, execution, normalise
+        self.steps, self.done = steps, 0
+        self.device = next(network.parameters()).device
+        groups = parameter_groups(network, stage)
+        self.optimiser: torch.optim.Optimizer
+        if stage.optimiser == "sgd":
+            self.optimiser = torch.optim.SGD(groups, lr=stage.head_lr, momentum=0.9, nesterov=True)
+        else:
+            self.optimiser = torch.optim.AdamW(groups, lr=stage.head_lr)
+        self.average = snapshot(network) if stage.average_decay else None
+
+    def step(self, images: Tensor, targets: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Learn from uint8 pictures (batch, 3, height, width); return the summed loss and the correct answers."""
+        share = schedule((self.done + 0.5) / self.steps, self.stage.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak_lr"] * share
+        wanted = torch.from_numpy(targets).to(self.device)
+        inputs = self.normalise(images)
+        order, kept = torch.arange(len(wanted), device=self.device), 1.0
+        if self.stage.mixup:
+            order = torch.from_numpy(rng.permutation(len(wanted))).to(self.device)
+            kept = float(rng.beta(self.stage.mixup, self.stage.mixup))
+            inputs = torch.lerp(inputs[order], inputs, kept)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss_sum = torch.zeros((), device=self.device)
+        correct = torch.zeros((), device=self.device)
+        size = self.execution.micro_batch or len(wanted)
+        parts = (torch.split(whole, size) for whole in (inputs, wanted, wanted[order]))
+        for part, own, other in zip(*parts, strict=True):
+            with autocast(self.execution, self.device):
+                logits = self.network(part).float()
+            smoothing = self.stage.label_smoothing
+            loss = kept * F.cross_entropy(logits, own, reduction="sum", label_smoothing=smoothing)
+            if kept < 1:
+                loss = loss + (1 - kept) * F.cross_entropy(logits, other, reduction="sum", label_smoothing=smoothing)
+            (loss / len(wanted)).backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.detach()
+            correct += (logits.detach().argmax(1) == own).sum()
+        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        self.optimiser.step()
+        self.done += 1
+        if self.average is not None:
+            # Early on a long memory would mostly remember the start.
+            decay = min(self.stage.average_decay, self.done / (self.done + 9))
+            self.average = interpolate(self.average, snapshot(self.network), 1 - decay)
+        return loss_sum, correct
+
+    @contextmanager
+    def judged_state(self) -> Iterator[None]:
+        """Put the averaged weights into the network, if there are any, for as long as it is judged and copied."""
+        self.network.eval()
+        if self.average is None:
+            yield
+            return
+        own = snapshot(self.network)
+        self.network.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+
+def autocast(execution: Execution, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a network computes in the plan's precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=execution.precision == "bfloat16")
+
+
 def train_stage(
     network: Network,
     stage: Stage,
@@ -85,14 +157,10 @@ def train_stage(
     evaluation mode and in its last state, not its best.
     """
     network.set_trainable(stage.trainable_from)
-    groups = parameter_groups(network, stage)
-    optimiser: torch.optim.Optimizer
-    if stage.optimiser == "sgd":
-        optimiser = torch.optim.SGD(groups, lr=stage.head_lr, momentum=0.9, nesterov=True)
-    else:
-        optimiser = torch.optim.AdamW(groups, lr=stage.head_lr)
+    network.trains_batchnorm = stage.train_batchnorm
+    network.dropout.p = stage.dropout
     batches = math.ceil(len(positions) / plan.batch_size)
-    steps = batches * stage.epochs
+    descent = _Descent(network, stage, plan.execution, normalise, batches * stage.epochs)
     evaluate_every = math.ceil(stage.epochs / EVALUATIONS_PER_RUN)
     network.eval()
     try:
@@ -102,35 +170,25 @@ def train_stage(
     without_gain = 0
     started = time.monotonic()
     last_event = float("-inf")
-    step = 0
     for epoch in range(1, stage.epochs + 1):
         torch.manual_seed(plan.seed * 1_000_003 + epoch)
-        order = np.random.default_rng((plan.seed, epoch)).permutation(np.asarray(positions)).tolist()
+        rng = np.random.default_rng((plan.seed, epoch))
+        order = rng.permutation(np.asarray(positions)).tolist()
         network.train()
-        loss_sum = torch.zeros((), device=network.head.weight.device)
-        correct = torch.zeros((), device=network.head.weight.device)
-        seen, stopped = 0, False
+        loss_sum = torch.zeros((), device=descent.device)
+        correct = torch.zeros((), device=descent.device)
+        seen = 0
         epoch_started = time.monotonic()
         view = random_view(store, plan.augmentation, plan.seed, epoch)
         for number, images in enumerate(store.batches(order, plan.batch_size, view), 1):
-            share = schedule((step + 0.5) / steps, stage.warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak_lr"] * share
-            wanted = torch.from_numpy(targets[order[seen : seen + len(images)]]).to(loss_sum.device)
-            logits = network(normalise(images))
-            loss = F.cross_entropy(logits, wanted)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
-            optimiser.step()
-            loss_sum += loss.detach() * len(images)
-            correct += (logits.detach().argmax(1) == wanted).sum()
+            batch_loss, batch_correct = descent.step(images, targets[order[seen : seen + len(images)]], rng)
+            loss_sum += batch_loss
+            correct += batch_correct
             seen += len(images)
-            step += 1
             now = time.monotonic()
             if now - last_event >= BATCH_EVENT_INTERVAL_S:
                 last_event = now
-                value = float(loss.detach())
+                value = float(batch_loss) / len(images)
                 if not math.isfinite(value):
                     break
                 tell(
@@ -141,17 +199,16 @@ def train_stage(
                         batches=batches,
                         loss=value,
                         images_per_second=seen / (now - epoch_started),
-                        seconds_left=(now - started) / step * (steps - step),
+                        seconds_left=(now - started) / descent.done * (descent.steps - descent.done),
                     )
                 )
-            if stopped := should_stop():
-                break
-        network.eval()
-        if stopped:
-            return best
+            if should_stop():
+                network.eval()
+                return best
         speed = seen / (time.monotonic() - epoch_started)
         train_loss = float(loss_sum) / seen
         if not math.isfinite(train_loss):
+            network.eval()
             tell(
                 Notice(
                     code="diverged",
@@ -161,16 +218,19 @@ def train_stage(
             )
             return best
         judgement = None
-        if epoch % evaluate_every == 0 or epoch == stage.epochs:
-            try:
-                judgement = judge()
-            except Stopped:
-                return best
-            if judgement.choice_loss < best.choice_loss:
-                best = Best(snapshot(network), epoch, judgement.choice_loss)
-                without_gain = 0
-            else:
-                without_gain += 1
+        with descent.judged_state():
+            if epoch % evaluate_every == 0 or epoch == stage.epochs:
+                try:
+                    judgement = judge()
+                except Stopped:
+                    return best
+                if judgement.choice_loss < best.choice_loss:
+                    best = Best(snapshot(network), epoch, judgement.choice_loss)
+                    without_gain = 0
+                else:
+                    without_gain += 1
+        progress = descent.done / descent.steps
+        head_lr = stage.head_lr * schedule(progress, stage.warmup)
         tell(
             EpochEnded(
                 stage=stage.name,
@@ -180,14 +240,14 @@ def train_stage(
                 train_accuracy=float(correct) / seen,
                 val_loss=judgement.val_loss if judgement else None,
                 val_accuracy=judgement.val_accuracy if judgement else None,
-                head_lr=stage.head_lr * schedule(step / steps, stage.warmup),
-                body_lr=stage.head_lr / stage.body_lr_span * schedule(step / steps, stage.warmup),
+                head_lr=head_lr,
+                body_lr=head_lr / stage.body_lr_span,
                 images_per_second=speed,
-                seconds_left=(time.monotonic() - started) / step * (steps - step),
+                seconds_left=(time.monotonic() - started) / descent.done * (descent.steps - descent.done),
                 best=best.epoch == epoch,
             )
         )
-        if without_gain >= stage.patience and step / steps > stage.warmup:
+        if without_gain >= stage.patience and progress > stage.warmup:
             break
     return best
 

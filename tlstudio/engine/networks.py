@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tlstudio.core.backbones import BackboneSpec, Preprocessing, backbone
 from tlstudio.core.durable import write_bytes
 from tlstudio.core.errors import StudioError
+
+HEAD_DROPOUT = 0.3
+
+
+class HeadShape(msgspec.Struct, frozen=True):
+    """What has to be known of a head to build it anew: its kind and sizes."""
+
+    kind: Literal["linear", "kernel", "mlp", "conv"] = "linear"
+    units: int = 0
+    """Vectors of a kernel, hidden units of an MLP, channels of a small convolutional network."""
+    shrink: int = 1
+    """Side of the squares that a convolutional head's input is averaged over first."""
 
 
 class ModelCard(msgspec.Struct, frozen=True):
@@ -29,6 +43,11 @@ class ModelCard(msgspec.Struct, frozen=True):
     temperature: float
     weights_sha256: str
     """Of the file the backbone started from."""
+    cut_after: int | None = None
+    """Number of the last block that was kept; None keeps all."""
+    joined: bool = False
+    """The head sees the pooled outputs of all blocks, not of the last one alone."""
+    head: HeadShape = HeadShape()
     version: int = 1
 
 
@@ -48,30 +67,161 @@ class Tokens(nn.Module):
         return positioned
 
 
-class Network(nn.Module):
-    """Blocks one after the other, global pooling, and a linear head.
+class KernelHead(nn.Module):
+    """Pooled features to weighted sums of their likeness, exp(-gamma * squared distance), to a few known ones."""
 
-    Pictures are normalised floats (batch, 3, height, width); answers are logits (batch, classes).
+    mean: Tensor
+    scale: Tensor
+    vectors: Tensor
+    gamma: Tensor
+
+    def __init__(self, inputs: int, units: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.register_buffer("vectors", torch.zeros(units, inputs))
+        self.register_buffer("gamma", torch.ones(()))
+        self.weight = nn.Parameter(torch.zeros(classes, units))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        standardised = (features - self.mean) / self.scale
+        squares = standardised.square().sum(1, keepdim=True) + self.vectors.square().sum(1)
+        squares = squares - 2 * standardised @ self.vectors.T
+        return torch.exp(-self.gamma * squares.clamp(min=0)) @ self.weight.T + self.bias
+
+
+class MlpHead(nn.Module):
+    """Pooled features through one hidden layer."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, inputs: int, units: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.hidden = nn.Linear(inputs, units)
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.answers = nn.Linear(units, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        standardised = (features - self.mean) / self.scale
+        logits: Tensor = self.answers(self.dropout(F.relu(self.hidden(standardised))))
+        return logits
+
+
+class ConvHead(nn.Module):
+    """Maps (batch, channels, height, width), not pooled, through two small convolutions and a linear layer."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, inputs: int, units: int, classes: int, shrink: int) -> None:
+        super().__init__()
+        self.shrink = shrink
+        self.register_buffer("mean", torch.zeros(inputs, 1, 1))
+        self.register_buffer("scale", torch.ones(inputs, 1, 1))
+        self.first = nn.Conv2d(inputs, units, 3, padding=1)
+        self.second = nn.Conv2d(units, units, 3, padding=1)
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.answers = nn.Linear(units, classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.after_shrinking(F.avg_pool2d(maps, self.shrink))
+
+    def after_shrinking(self, maps: Tensor) -> Tensor:
+        """Return logits (batch, classes) for maps that have been averaged already."""
+        standardised = (maps - self.mean) / self.scale
+        found = F.relu(self.second(F.relu(self.first(standardised))))
+        logits: Tensor = self.answers(self.dropout(found.mean((2, 3))))
+        return logits
+
+
+def build_head(shape: HeadShape, inputs: int, classes: int) -> nn.Module:
+    """Return an untrained head of that shape for `inputs` channels."""
+    match shape.kind:
+        case "linear":
+            return nn.Linear(inputs, classes)
+        case "kernel":
+            return KernelHead(inputs, shape.units, classes)
+        case "mlp":
+            return MlpHead(inputs, shape.units, classes)
+        case "conv":
+            return ConvHead(inputs, shape.units, classes, shape.shrink)
+
+
+def head_shape(head: nn.Module) -> HeadShape:
+    """Return the shape with which `build_head` makes a head like this one."""
+    match head:
+        case KernelHead():
+            return HeadShape("kernel", head.weight.shape[1])
+        case MlpHead():
+            return HeadShape("mlp", head.hidden.out_features)
+        case ConvHead():
+            return HeadShape("conv", head.first.out_channels, head.shrink)
+        case _:
+            return HeadShape()
+
+
+class Network(nn.Module):
+    """Blocks one after the other, global pooling, and a head.
+
+    Pictures are normalised floats (batch, 3, height, width); answers are logits (batch, classes). With `joined` the
+    head sees the pooled outputs of all blocks side by side, else that of the last.
     """
 
     def __init__(
-        self, blocks: Sequence[nn.Module], layout: Literal["nchw", "nhwc", "tokens"], channels: int, classes: int
+        self,
+        blocks: Sequence[nn.Module],
+        layout: Literal["nchw", "nhwc", "tokens"],
+        channels: Sequence[int],
+        classes: int,
+        joined: bool = False,
+        head: HeadShape | None = None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.layout = layout
-        self.head = nn.Linear(channels, classes)
+        self.channels = tuple(channels)
+        self.joined = joined
+        self.dropout = nn.Dropout(0.0)
+        self.head = build_head(head or HeadShape(), self.inputs, classes)
+        self.trains_batchnorm = False
+
+    @property
+    def inputs(self) -> int:
+        """The number of features the head sees."""
+        return sum(self.channels) if self.joined else self.channels[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(images))
+        seen = self.maps(images) if isinstance(self.head, ConvHead) else self.dropout(self.features(images))
+        logits: Tensor = self.head(seen)
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the pooled output of the last block, (batch, channels)."""
+        """Return what the head sees, (batch, inputs)."""
+        if self.joined:
+            return torch.cat(self.block_features(images), 1)
+        return self.pool(self._last(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the output of the last block before pooling, (batch, channels, height, width)."""
+        values = self._last(images)
+        match self.layout:
+            case "nchw":
+                return values
+            case "nhwc":
+                return values.permute(0, 3, 1, 2)
+            case "tokens":
+                side = math.isqrt(values.shape[1] - 1)
+                return values[:, 1:].transpose(1, 2).reshape(len(values), -1, side, side)
+
+    def _last(self, images: Tensor) -> Tensor:
         values = images
         for block in self.blocks:
             values = block(values)
-        return self.pool(values)
+        return values
 
     def block_features(self, images: Tensor) -> list[Tensor]:
         """Return the pooled output of every block, each (batch, channels of that block)."""
@@ -98,14 +248,17 @@ class Network(nn.Module):
         self.head.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Network:
-        """Switch dropout, never BatchNorm: its running statistics stay those of the old network.
+        """Switch dropout; the running statistics of BatchNorm stay the old network's unless `trains_batchnorm`.
 
         Source: engine measurements of train-mode statistics at small batch sizes swinging by tens of points.
+        Blocks that are frozen keep theirs in any case.
         """
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        for block in self.blocks:
+            learns = self.trains_batchnorm and any(p.requires_grad for p in block.parameters())
+            for module in block.modules():
+                if isinstance(module, nn.BatchNorm2d) and not learns:
+                    module.eval()
         return self
 
 
@@ -118,7 +271,14 @@ def torchvision_model(spec: BackboneSpec) -> nn.Module:
     return model
 
 
-def build_network(spec: BackboneSpec, model: nn.Module, classes: int, cut_after: int | None = None) -> Network:
+def build_network(
+    spec: BackboneSpec,
+    model: nn.Module,
+    classes: int,
+    cut_after: int | None = None,
+    joined: bool = False,
+    head: HeadShape | None = None,
+) -> Network:
     """Return a network of `model`'s modules, in the row's blocks up to `cut_after` (default: all of them).
 
     The modules are shared with `model`, not copied. The head is new.
@@ -128,7 +288,8 @@ def build_network(spec: BackboneSpec, model: nn.Module, classes: int, cut_after:
         nn.Sequential(*(module for path in block.modules for module in _modules(model, path)))
         for block in spec.blocks[: last + 1]
     ]
-    return Network(blocks, spec.layout, spec.blocks[last].channels, classes)
+    channels = [block.channels for block in spec.blocks[: last + 1]]
+    return Network(blocks, spec.layout, channels, classes, joined, head)
 
 
 def _modules(model: nn.Module, path: str) -> Iterator[nn.Module]:
@@ -167,7 +328,8 @@ def load_model(path: Path) -> tuple[Network, ModelCard]:
         card = msgspec.json.decode(header["__metadata__"]["tlstudio"], type=ModelCard)
         tensors = load_safetensors(content)
         spec = backbone(card.backbone)
-        network = build_network(spec, torchvision_model(spec), len(card.classes))
+        model = torchvision_model(spec)
+        network = build_network(spec, model, len(card.classes), card.cut_after, card.joined, card.head)
         network.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise StudioError(

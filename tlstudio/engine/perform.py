@@ -41,6 +41,19 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
 
             ended = train(set_up(job, emit, should_stop), emit, should_stop)
             return JobEnded(status=ended.status, result=_plain(ended), what=ended.what, hint=ended.hint)
+        case jobs.Advise():
+            from tlstudio.engine.advise import advise
+
+            return _done(advise(job, emit, should_stop))
+        case jobs.Race():
+            from tlstudio.engine.race import race
+
+            raced = race(job, emit, should_stop)
+            return JobEnded(status=raced.status, result=_plain(raced.result), what=raced.what, hint=raced.hint)
+        case jobs.Rank():
+            from tlstudio.engine.rank import rank
+
+            return _done({"rows": rank(job, emit, should_stop)})
         case jobs.Evaluate():
             from tlstudio.engine.evaluate import evaluate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 from scipy.stats import binomtest
+from torch import nn
 
 from tlstudio.core.backbones import backbone
 from tlstudio.core.errors import StudioError, refused
@@ -25,31 +27,43 @@ from tlstudio.core.events import (
     Stopped,
     WeightsSaved,
     encode_event,
-    ignore,
     never,
 )
 from tlstudio.core.plan import Plan, Stage
+from tlstudio.core.regimes import Regime
 from tlstudio.core.results import Interval
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.split import hold_out
-from tlstudio.engine.data import ImageStore, Normaliser
-from tlstudio.engine.devices import choose_device, describe_device, set_threads
-from tlstudio.engine.features import forward_pass
-from tlstudio.engine.heads import (
-    LinearHead,
+from tlstudio.engine.calibration import (
     balanced_nll,
     calibrated,
     clearly_better,
-    fit_head,
     fit_temperature,
     negative_log_likelihood,
 )
-from tlstudio.engine.loop import Judgement, interpolate, train_stage
-from tlstudio.engine.networks import ModelCard, Network, build_network, save_model, snapshot, torchvision_model
-from tlstudio.engine.weights import load_into, resolve
+from tlstudio.engine.devices import choose_device, describe_device, set_threads
+from tlstudio.engine.features import forward_pass
+from tlstudio.engine.heads import FittedHead
+from tlstudio.engine.loop import Judgement, autocast, interpolate, train_stage
+from tlstudio.engine.networks import (
+    ModelCard,
+    build_network,
+    head_shape,
+    save_model,
+    snapshot,
+    torchvision_model,
+)
+from tlstudio.engine.old_network import OldNetwork
+from tlstudio.engine.probe import Probe
+from tlstudio.engine.weights import resolve
 
 CHOICE_FRACTION = 0.2
 BLEND_SHARES = (0.25, 0.5, 0.75, 1.0)
+KEPT_WORDS: dict[Regime, str] = {
+    "fine-tune": "the fine-tuned network",
+    "full": "the network with every layer trained",
+    "scratch": "the network trained from scratch",
+}
 
 
 def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
@@ -73,7 +87,7 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 return ended
 
             try:
-                return end(_Training(run, tell, should_stop).outcome())
+                return end(Training(run, tell, should_stop).outcome())
             except Stopped:
                 return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
             except StudioError as error:
@@ -103,7 +117,7 @@ def wilson(successes: int, count: int) -> Interval:
     return float(found.low), float(found.high)
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
     """The model that is kept so far and what it answers on the val pictures."""
 
     words: str
@@ -112,7 +126,7 @@ class _Kept(msgspec.Struct, frozen=True):
     epoch: int | None = None
 
 
-class _Training:
+class Training:
     """One run in progress: what its stages share."""
 
     def __init__(self, run: RunFolder, tell: Emit, should_stop: ShouldStop) -> None:
@@ -146,10 +160,9 @@ class _Training:
             )
         )
         self._warn()
-        self.network = self._old_network()
-        self.normalise = Normaliser(self.preprocessing, self.device)
-        paths = [image.path for image in self.index.images]
-        self.store = ImageStore(paths, self.preprocessing, keep=any(stage.kind == "gradient" for stage in plan.stages))
+        self.old = self._read_old_network()
+        self.probe = Probe(plan, self.old, self.targets, self.tell, self.should_stop)
+        self.network = self.probe.network
         stopped = False
         try:
             for number, stage in enumerate(plan.stages):
@@ -162,7 +175,7 @@ class _Training:
                     stopped = True
                     break
         finally:
-            self.store.close()
+            self.old.close()
         predicted = self.kept.val_logits.argmax(1)
         wanted = self.targets[self.val]
         correct = int((predicted == wanted).sum())
@@ -199,7 +212,7 @@ class _Training:
                 )
             )
 
-    def _old_network(self) -> Network:
+    def _read_old_network(self) -> OldNetwork:
         self.tell(Progress(what="Reading the weights", done=0, total=0))
         weights = resolve(self.spec, Path(self.plan.weights_file))
         if weights.sha256 != self.plan.weights_sha256:
@@ -207,43 +220,41 @@ class _Training:
                 f"The weights file {weights.path.name} is not the one this run was planned with.",
                 "Start a new run with it; this run's folder is unchanged.",
             )
-        self.preprocessing = self.spec.preprocessing(
-            next((known for known in self.spec.weights if known.name == weights.name), None)
+        shown_again = any(stage.kind == "gradient" or stage.views for stage in self.plan.stages)
+        classes = len(self.index.classes)
+        return OldNetwork(
+            self.spec, weights, self.index.images, classes, self.device, self.plan.execution, keep=shown_again
         )
-        model = torchvision_model(self.spec)
-        load_into(model, self.spec, weights.state)
-        network = build_network(self.spec, model, len(self.index.classes))
-        return network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
-    def _probe(self, stage: Stage) -> _Kept:
+    def _probe(self, stage: Stage) -> Kept:
         """Fit a new head on all training pictures and save the model it makes."""
         started = time.monotonic()
         positions = self.train + self.val
-        rows = forward_pass(self.network.features, self.store, positions, self.normalise, self.tell, self.should_stop)
+        self.probe.look(positions)
         speed = len(positions) / (time.monotonic() - started)
-        self.features = np.zeros((len(self.index.images), rows.shape[1]), np.float32)
-        self.features[positions] = rows
-        head = self._fit_head(self.train)
-        head.put_into(self.network.head)
-        train_logits = head.logits(self.features[self.train])
-        val_logits = head.logits(self.features[self.val])
+        head = self.probe.fit(self.train)
+        if stage.views:
+            head = self.probe.taught_by_views(head, self.train, stage.views)
+        self._put_on(head)
+        train_logits = head.logits(self.probe.features[self.train])
+        val_logits = head.logits(self.probe.features[self.val])
         self.tell(
             EpochEnded(
                 stage=stage.name,
                 epoch=1,
                 epochs=1,
-                train_loss=negative_log_likelihood(train_logits, self.targets[self.train]),
+                train_loss=negative_log_likelihood(train_logits / head.temperature, self.targets[self.train]),
                 train_accuracy=_accuracy(train_logits, self.targets[self.train]),
-                val_loss=negative_log_likelihood(val_logits, self.targets[self.val]),
+                val_loss=negative_log_likelihood(val_logits / head.temperature, self.targets[self.val]),
                 val_accuracy=_accuracy(val_logits, self.targets[self.val]),
                 images_per_second=speed,
                 best=True,
             )
         )
         self._save(stage, 1, head.temperature)
-        return _Kept("the new head", val_logits, head.temperature)
+        return Kept("the new head", val_logits, head.temperature)
 
-    def _gradient(self, stage: Stage) -> _Kept:
+    def _gradient(self, stage: Stage) -> Kept:
         """Train from a head fitted without the choice pictures; keep the result only if it beats that head on them."""
         stay, out = hold_out(
             self.targets[self.train].tolist(), [self.groups[i] for i in self.train], CHOICE_FRACTION, self.plan.seed
@@ -258,19 +269,29 @@ class _Training:
                 )
             )
             return self.kept
-        champion = self._fit_head(fit)
-        champion.put_into(self.network.head)
+        champion = self.probe.fit(fit)
+        self._put_on(champion)
+        if stage.from_scratch:
+            self.forget()
         start = snapshot(self.network)
 
         def answers(positions: list[int], emit: Emit, should_stop: ShouldStop) -> np.ndarray:
-            what = "Judging the network"
-            return forward_pass(self.network, self.store, positions, self.normalise, emit, should_stop, what)
+            with autocast(self.plan.execution, self.device):
+                return forward_pass(
+                    self.network,
+                    self.old.store,
+                    positions,
+                    self.old.normalise,
+                    emit,
+                    should_stop,
+                    "Judging the network",
+                )
 
         def choice_loss(logits: np.ndarray) -> float:
             return balanced_nll(calibrated(logits, self.targets[choice]), self.targets[choice])
 
         def judge() -> Judgement:
-            logits = answers(choice + self.val, ignore, self.should_stop)
+            logits = answers(choice + self.val, self.tell, self.should_stop)
             on_choice, on_val = logits[: len(choice)], logits[len(choice) :]
             wanted = self.targets[self.val]
             return Judgement(
@@ -283,8 +304,8 @@ class _Training:
             self.network,
             stage,
             self.plan,
-            self.store,
-            self.normalise,
+            self.old.store,
+            self.old.normalise,
             fit,
             self.targets,
             judge,
@@ -294,37 +315,44 @@ class _Training:
         if best.epoch == 0:
             return self.kept
         blends: dict[float, np.ndarray] = {}
-        for share in BLEND_SHARES:
+        for share in (1.0,) if stage.from_scratch else BLEND_SHARES:
             self.network.load_state_dict(interpolate(start, best.weights, share))
             blends[share] = answers(choice, self.tell, never)
         share = min(blends, key=lambda share: choice_loss(blends[share]))
         on_choice = blends[share]
-        to_beat = champion.logits(self.features[choice])
+        to_beat = champion.logits(self.probe.features[choice])
         if not clearly_better(on_choice, to_beat, self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])
         self.network.load_state_dict(interpolate(start, best.weights, share))
         on_val = answers(self.val, self.tell, never)
         self._save(stage, best.epoch, temperature)
-        words = "the fine-tuned network"
+        words = KEPT_WORDS[self.plan.regime]
         if share < 1:
-            words = f"the fine-tuned network, blended with the new head ({share:.0%} fine-tuned)"
-        return _Kept(words, on_val, temperature, best.epoch)
+            words = f"{words}, blended with the new head ({share:.0%} of it)"
+        return Kept(words, on_val, temperature, best.epoch)
 
-    def _fit_head(self, positions: list[int]) -> LinearHead:
-        return fit_head(
-            self.features[positions],
-            self.targets[positions],
-            [self.groups[i] for i in positions],
-            len(self.index.classes),
-            self.plan.seed,
-            self.tell,
-            self.should_stop,
-        )
+    def _put_on(self, head: FittedHead) -> None:
+        self.network.head = copy.deepcopy(head.module).to(self.device)
+
+    def forget(self) -> None:
+        """Give the network random weights, the head zeros, so that nothing is left of the old one."""
+        torch.manual_seed(self.plan.seed)
+        fresh = self.old.placed(build_network(self.spec, torchvision_model(self.spec), len(self.index.classes)))
+        nn.init.zeros_(fresh.head.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(fresh.head.bias)  # type: ignore[arg-type]
+        self.network.load_state_dict(fresh.state_dict())
 
     def _save(self, stage: Stage, epoch: int, temperature: float) -> None:
         card = ModelCard(
-            self.plan.backbone, self.index.classes, self.preprocessing, temperature, self.plan.weights_sha256
+            self.plan.backbone,
+            self.index.classes,
+            self.old.preprocessing,
+            temperature,
+            self.plan.weights_sha256,
+            self.probe.cut_after,
+            self.network.joined,
+            head_shape(self.network.head),
         )
         save_model(self.run.model_file, self.network, card)
         self.tell(WeightsSaved(stage=stage.name, epoch=epoch))

@@ -26,7 +26,20 @@ from PySide6.QtWidgets import (
 
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, JobEnded, Progress, RunEnded
-from tlstudio.core.jobs import Download, Evaluate, Export, Import, Job, Measure, Predict, Scan, Train
+from tlstudio.core.jobs import (
+    Advise,
+    Download,
+    Evaluate,
+    Export,
+    Import,
+    Job,
+    Measure,
+    Predict,
+    Race,
+    Rank,
+    Scan,
+    Train,
+)
 from tlstudio.core.paths import settings_file
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import theme, words
@@ -65,6 +78,9 @@ JOB_WORDS: dict[type[Job], str] = {
     Export: "Exporting",
     Download: "Fetching weights",
     Import: "Checking weights",
+    Advise: "Measuring the pictures",
+    Race: "Racing the regimes",
+    Rank: "Comparing the backbones",
 }
 ASK_BEFORE_STOPPING = (Train, Predict, Export, Download)
 

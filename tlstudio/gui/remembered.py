@@ -1,4 +1,4 @@
-"""Folders the user chose last, kept in the settings file."""
+"""Folders and numbers the user chose last, kept in the settings file."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def folder(purpose: str, default: Path) -> Path:
 def remember_folder(purpose: str, path: Path) -> None:
     """Keep the folder for the next time."""
     _settings().setValue(f"folders/{purpose}", str(path))
+
+
+def number(purpose: str, default: int) -> int:
+    """Return the number last used for this purpose, or the default."""
+    kept = str(_settings().value(f"numbers/{purpose}", ""))
+    return int(kept) if kept.isdecimal() else default
+
+
+def remember_number(purpose: str, value: int) -> None:
+    """Keep a number of 0 or more for the next time."""
+    _settings().setValue(f"numbers/{purpose}", value)

@@ -8,10 +8,10 @@ from typing import Protocol
 from PySide6.QtCore import QObject, Signal, Slot
 
 from tlstudio.core.events import Event
-from tlstudio.core.jobs import Job, Measure, Scan
+from tlstudio.core.jobs import Advise, Job, Measure, Rank, Scan
 from tlstudio.gui.engine_thread import STOP_PATIENCE_S, EnginePool, EngineThread
 
-LEAVES_NOTHING = (Scan, Measure)
+LEAVES_NOTHING = (Scan, Measure, Advise, Rank)
 """Jobs that write nothing: at the end nobody has to wait for them."""
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from tlstudio.core.regimes import REGIMES, SCRATCH
 from tlstudio.core.results import Interval
 
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+HEAD_TITLES = {
+    "linear": "Linear",
+    "svm": "Support vector machine",
+    "svm-rbf": "SVM with curved borders (RBF)",
+    "mlp": "Small neural network",
+    "conv": "Small convolutional network",
+}
+_STAGES = {facts.name: facts.title.lower() for facts in (*REGIMES, SCRATCH)}
 
 
 def percent(share: float) -> str:
@@ -31,6 +42,11 @@ def pictures(count: int) -> str:
     return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
+def stage(name: str) -> str:
+    """Return the name of a stage of training: "new head", "fine-tune", "train everything"."""
+    return _STAGES.get(name, name)  # type: ignore[call-overload, no-any-return]
+
+
 def duration(seconds: float) -> str:
     """Return a duration as a person says it: "about 4 minutes"."""
     if seconds < 8:
@@ -46,6 +62,13 @@ def duration(seconds: float) -> str:
 
 def _about(count: int, unit: str, one: str) -> str:
     return f"about {one}" if count <= 1 else f"about {count} {unit}s"
+
+
+def disk_size(count: int) -> str:
+    """Return a number of bytes as "134 MB" or "1.2 GB"; 1 MB is 10^6 bytes."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{math.ceil(count / 1e6):,} MB"
 
 
 def small_number(value: float) -> str:

@@ -19,6 +19,7 @@ from tlstudio.core.runfolder import RunFolder, runs_in
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.pages.page import Page
+from tlstudio.gui.storage_dialog import StorageDialog
 from tlstudio.gui.widgets.record_table import Column, RecordTable
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.state_panel import StatePanel
@@ -76,8 +77,14 @@ class RunsPage(Page):
         self._open.clicked.connect(self._open_selected)
         other = QPushButton("Open another run folder …")
         other.clicked.connect(self._choose_folder)
+        storage = QPushButton("Storage …")
+        storage.setToolTip("How much of the disk is used to save time, and how to clear it.")
+        storage.setAccessibleDescription(storage.toolTip())
+        storage.clicked.connect(self._show_storage)
         buttons = QHBoxLayout()
+        buttons.setSpacing(theme.SPACE_INSIDE)
         buttons.addWidget(other)
+        buttons.addWidget(storage)
         buttons.addStretch(1)
         buttons.addWidget(self._open)
         layout = QVBoxLayout(self)
@@ -146,6 +153,10 @@ class RunsPage(Page):
         remembered.remember_folder("runs", run.path.parent)
         self._problem.hide()
         self.run_chosen.emit(run)
+
+    @Slot()
+    def _show_storage(self) -> None:
+        StorageDialog(self).open()
 
     @Slot()
     def _go_to_start(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -34,6 +34,7 @@ from tlstudio.core.jobs import Train
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.pages.page import Page
+from tlstudio.gui.training_share import TrainingShare
 from tlstudio.gui.widgets.curves import Curves, example_events
 from tlstudio.gui.widgets.figure import NOTHING, Figure
 from tlstudio.gui.widgets.job_progress import JobProgress
@@ -43,6 +44,8 @@ from tlstudio.gui.widgets.state_panel import StatePanel
 
 ROOM_FOR_BOTH_PX = 780
 """Height of the page from which on curves and table fit below each other."""
+QUIET_MS = 1200
+"""Without a word from the engine for so long, the bar moves to show that work goes on."""
 VAL_EXPLAINED = (
     "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part."
 )
@@ -97,6 +100,11 @@ class TrainPage(Page):
         self._explained = Sentence("muted")
         self._explained.setText(VAL_EXPLAINED)
         self._progress = JobProgress(cancellable=False)
+        self._share = TrainingShare()
+        self._quiet = QTimer(self)
+        self._quiet.setSingleShot(True)
+        self._quiet.setInterval(QUIET_MS)
+        self._quiet.timeout.connect(self._progress.show_unknown)
         self._curves = Curves()
         self._epochs = RecordTable("Epochs of this run", EPOCH_COLUMNS)
         self._details = QToolButton()
@@ -127,6 +135,7 @@ class TrainPage(Page):
         self._sentence.setText(f"Getting ready. The run will be kept in {job.run}.")
         self._progress.begin("Starting")
         self._progress.show()
+        self._quiet.start()
         self._states.setCurrentWidget(self._run)
 
     def set_run(self, run: RunFolder | None) -> None:
@@ -151,6 +160,9 @@ class TrainPage(Page):
     @Slot(object)
     def receive(self, event: Event) -> None:
         self._curves.add(event)
+        share = self._share.take(event)
+        if self._live:
+            self._quiet.start()
         match event:
             case RunStarted():
                 self._started = event
@@ -158,12 +170,11 @@ class TrainPage(Page):
                 self._speed.show_value(NOTHING, f"Pictures a second\non {event.device}")
             case Progress():
                 self._progress.show_progress(event)
-                self._progress.show()
             case StageStarted():
                 self._show_stage(event)
             case BatchEnded():
-                self._progress.hide()
-                self._epoch.show_value(f"{event.epoch} of {self._stage_epochs}", f"Epoch, {event.stage}")
+                self._progress.show_share("Learning", share)
+                self._show_epoch_number(event.stage, event.epoch, self._stage_epochs)
                 self._show_pace(event)
             case EpochEnded():
                 self._show_epoch(event)
@@ -188,8 +199,7 @@ class TrainPage(Page):
         top = QHBoxLayout()
         top.setSpacing(theme.SPACE_PAGE)
         for figure in (self._epoch, self._accuracy, self._time, self._speed):
-            top.addWidget(figure, 0, Qt.AlignmentFlag.AlignTop)
-        top.addStretch(1)
+            top.addWidget(figure, 1, Qt.AlignmentFlag.AlignTop)
         top.addWidget(self._stop, 0, Qt.AlignmentFlag.AlignTop)
         bottom = QHBoxLayout()
         bottom.setSpacing(theme.SPACE_INSIDE)
@@ -216,6 +226,8 @@ class TrainPage(Page):
         self._saved = None
         self._last = None
         self._stage_epochs = 1
+        self._share = TrainingShare()
+        self._quiet.stop()
         self._curves.clear()
         self._epochs.set_rows(())
         for figure in (self._epoch, self._accuracy, self._time, self._speed):
@@ -228,26 +240,27 @@ class TrainPage(Page):
         self._next.hide()
 
     def _show_stage(self, event: StageStarted) -> None:
-        self._progress.hide()
         self._stage_epochs = event.epochs
         self._sentence.setText(event.sentence)
-        self._epoch.show_value(f"1 of {event.epochs}", f"Epoch, {event.stage}")
+        self._show_epoch_number(event.stage, 1, event.epochs)
         if event.epochs == 1 and self._started and len(self._started.stages) == 1:
             self._detail.setText("The new head is fitted in one go, so there is one point and no curve.")
 
     def _show_epoch(self, event: EpochEnded) -> None:
         self._last = event
-        self._progress.hide()
-        self._epoch.show_value(f"{event.epoch} of {event.epochs}", f"Epoch, {event.stage}")
+        self._show_epoch_number(event.stage, event.epoch, event.epochs)
         if event.val_accuracy is not None:
             self._accuracy.show_value(words.percent(event.val_accuracy))
         self._show_pace(event)
         self._epochs.append_row(
             (
-                event.stage, event.epoch, event.train_loss, event.val_loss, event.train_accuracy, event.val_accuracy,
-                "yes" if event.best else "",
+                words.stage(event.stage), event.epoch, event.train_loss, event.val_loss, event.train_accuracy,
+                event.val_accuracy, "yes" if event.best else "",
             )
         )  # fmt: skip
+
+    def _show_epoch_number(self, stage: str, epoch: int, epochs: int) -> None:
+        self._epoch.show_value(f"{epoch} of {epochs}", f"Epoch, {words.stage(stage)}")
 
     def _show_pace(self, event: BatchEnded | EpochEnded) -> None:
         device = f"\non {self._started.device}" if self._started else ""
@@ -290,7 +303,7 @@ class TrainPage(Page):
     def _fail(self, what: str, hint: str) -> None:
         """Say what happened, what is safe and what to do next."""
         safe = (
-            f"Your last saved state (stage “{self._saved.stage}”, epoch {self._saved.epoch}) is safe."
+            f"Your last saved state (stage “{words.stage(self._saved.stage)}”, epoch {self._saved.epoch}) is safe."
             if self._saved
             else "Your pictures are untouched."
         )
@@ -299,6 +312,7 @@ class TrainPage(Page):
     def _end(self) -> None:
         self._live = False
         self._ended = True
+        self._quiet.stop()
         self._progress.hide()
         self._stop.hide()
 

@@ -13,17 +13,17 @@ from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from tlstudio.core.events import BatchEnded, EpochEnded, Event, RunEnded, StageStarted
-from tlstudio.gui import theme
+from tlstudio.gui import theme, words
 
 DRAW_INTERVAL_MS = 100
 LINE_PX = 2
 BAND_OPACITY = 22
-BAND_ITEMS = 3
-"""What shows one stage: a band in either plot and its name."""
+PLOTS = 2
 MOST_EPOCH_TICKS = 15
 LEGEND_COLUMNS = 4
-HEADROOM = 1.4
-"""Room above the curves for the legend and the names of the stages."""
+LEGEND_PX, STAGE_NAMES_PX = 28, 20
+TO_BEAT = "to beat: the new head alone"
+HEADROOM = 1.1
 FAR = 1e4
 """An x beyond every run, where the last stage's band ends."""
 
@@ -88,6 +88,18 @@ class RunPoints:
                 return False
         return True
 
+    def stage_middles(self) -> list[tuple[str, float]]:
+        """Return name and middle x of each stage."""
+        ends = [start for _, start in self.stages[1:]] + [self.end]
+        return [(name, (start + end) / 2) for (name, start), end in zip(self.stages, ends, strict=False)]
+
+    def joined(self, xs: np.ndarray) -> np.ndarray:
+        """Return for each point whether a line leads on to the next one: none does from stage to stage."""
+        joined = np.ones(len(xs), dtype=bool)
+        if xs.size:
+            joined[[np.searchsorted(xs, start, "right") - 1 for _, start in self.stages]] = False
+        return joined
+
     def _start(self) -> float:
         return self.stages[-1][1] if self.stages else 0.0
 
@@ -127,6 +139,12 @@ class Curves(QWidget):
         self._loss = _plot("Loss")
         self._accuracy = _plot("Accuracy, %")
         self._loss.setXLink(self._accuracy)
+        # Both plots have the same epochs; the upper one has the names of the stages at its top instead.
+        self._loss.getAxis("bottom").setStyle(showValues=False)
+        self._stage_names = self._loss.getAxis("top")
+        self._stage_names.setStyle(tickLength=0, tickAlpha=0, hideOverlappingLabels=False)
+        self._stage_names.setHeight(STAGE_NAMES_PX)
+        self._loss.showAxis("top")
         self._accuracy.setLabel("bottom", "Epoch")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -140,12 +158,15 @@ class Curves(QWidget):
         self._ring = pg.ScatterPlotItem(symbol="o", size=18)
         self._ring.setZValue(2)
         self._accuracy.addItem(self._ring)
-        # One legend for both: only the loss leaves room for it.
-        self._legend = self._loss.addLegend(offset=(-12, 8), colCount=LEGEND_COLUMNS)
+        # One legend for both, above the upper plot: inside, it would lie on the curves.
+        self._loss.getPlotItem().layout.setRowFixedHeight(0, LEGEND_PX)
+        self._legend = pg.LegendItem(colCount=LEGEND_COLUMNS)
+        self._legend.setParentItem(self._loss.getPlotItem())
+        self._legend.anchor((1, 0), (1, 0))
         self._legend.addItem(self._train_loss, "train")
         self._legend.addItem(self._val_loss, "val")
         self._bands: list[tuple[Any, Any]] = []
-        """A plot and an item in it that shows a stage."""
+        """A plot, and a band in it that shows a stage."""
 
         self._zoomed = False
         for plot in (self._loss, self._accuracy):
@@ -170,19 +191,20 @@ class Curves(QWidget):
     def draw(self) -> None:
         """Draw what is known now."""
         points = self.points
+        self._batch_loss.setData(points.batch_loss.xs, points.batch_loss.ys)
         for line, known in (
-            (self._batch_loss, points.batch_loss),
             (self._train_loss, points.train_loss),
             (self._val_loss, points.val_loss),
             (self._train_accuracy, points.train_accuracy),
             (self._val_accuracy, points.val_accuracy),
         ):
-            line.setData(known.xs, known.ys)
+            line.setData(known.xs, known.ys, connect=points.joined(known.xs))
         self._ring.setData(*([value] for value in points.kept or ()))
         self._legend.setVisible(points.train_loss.xs.size > 0)
         self._draw_champion()
-        if len(points.stages) * BAND_ITEMS != len(self._bands):
+        if len(points.stages) * PLOTS != len(self._bands):
             self._draw_bands()
+        self._stage_names.setTicks([[(middle, words.stage(name)) for name, middle in points.stage_middles()]])
         if not self._zoomed:
             self._fit()
 
@@ -235,39 +257,27 @@ class Curves(QWidget):
 
     def _extend_legend(self, has_champion: bool) -> None:
         """Name what only runs with a second stage have: the line to beat and the ring."""
-        for item, name in ((self._champion_loss, "the new head alone"), (self._ring, "kept")):
+        for item, name in ((self._champion_loss, TO_BEAT), (self._ring, "kept")):
             if has_champion:
                 self._legend.addItem(item, name)
             else:
                 self._legend.removeItem(item)
 
     def _draw_bands(self) -> None:
-        """Shade every stage and write its name at its start."""
-        for plot, item in self._bands:
-            plot.removeItem(item)
+        """Shade every stage in both plots."""
+        for plot, band in self._bands:
+            plot.removeItem(band)
         self._bands = []
         tokens = theme.current()
-        for number, (name, start) in enumerate(self.points.stages):
-            is_last = number == len(self.points.stages) - 1
-            end = FAR if is_last else self.points.stages[number + 1][1]
+        starts = [start for _, start in self.points.stages]
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], FAR], strict=False)):
             shade = QColor((tokens.probe, tokens.accent)[number % 2])
             shade.setAlpha(BAND_OPACITY)
             for plot in (self._loss, self._accuracy):
                 band = pg.LinearRegionItem((start, end), movable=False, brush=shade, pen=pg.mkPen(None))
                 band.setZValue(-10)
-                self._add_to_bands(plot, band)
-            # Only the loss leaves room at the top: good accuracies lie there.
-            title = pg.InfiniteLine(
-                start,
-                pen=pg.mkPen(None),
-                label=name,
-                labelOpts={"position": 0.92 - 0.12 * (number % 2), "color": tokens.muted, "anchors": [(0, 0.5)] * 2},
-            )
-            self._add_to_bands(self._loss, title)
-
-    def _add_to_bands(self, plot: Any, item: Any) -> None:
-        plot.addItem(item, ignoreBounds=True)
-        self._bands.append((plot, item))
+                plot.addItem(band, ignoreBounds=True)
+                self._bands.append((plot, band))
 
     def _fit(self) -> None:
         points = self.points
@@ -297,6 +307,8 @@ class Curves(QWidget):
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(tokens.outline)
                 plot.getAxis(side).setTextPen(tokens.text)
+        self._stage_names.setPen(pg.mkPen(None))
+        self._stage_names.setTextPen(tokens.muted)
         self._batch_loss.setPen(_faint(tokens.train))
         for line in (self._train_loss, self._train_accuracy):
             line.setPen(tokens.train, width=LINE_PX)
@@ -315,8 +327,6 @@ class Curves(QWidget):
         self._ring.setPen(tokens.text, width=LINE_PX)
         self._ring.setBrush(None)
         self._legend.setLabelTextColor(tokens.text)
-        self._legend.setBrush(tokens.surface)
-        self._legend.setPen(tokens.hairline)
         for _, label in self._legend.items:
             label.setText(label.text, color=tokens.text)
         self._draw_bands()

@@ -9,6 +9,7 @@ from tlstudio.core.events import Progress
 from tlstudio.gui import words
 
 LEAST_BAR_PX = 48
+BAR_STEPS = 1000
 
 
 class JobProgress(QWidget):
@@ -38,19 +39,32 @@ class JobProgress(QWidget):
     def begin(self, what: str) -> None:
         """Show that a job has begun and nothing is known yet."""
         self._cancel.setEnabled(True)
-        self._label.setText(f"{what} …")
-        self._bar.setRange(0, 0)
+        self._what = what
+        self.show_unknown()
 
     def show_progress(self, event: Progress) -> None:
         """Show how far the job is and how long it still takes."""
+        self._what = event.what
         if not event.total:
-            self._label.setText(f"{event.what} …")
-            self._bar.setRange(0, 0)
+            self.show_unknown()
             return
         left = f", {words.duration(event.seconds_left)} left" if event.seconds_left is not None else ""
         self._label.setText(f"{event.what}: {event.done:,} of {event.total:,}{left}")
         self._bar.setRange(0, event.total)
         self._bar.setValue(event.done)
+
+    def show_share(self, what: str, share: float) -> None:
+        """Show a share of 0 to 1 where counts would say nothing to the user."""
+        self._what = what
+        self._label.setText(f"{what} …")
+        self._bar.setRange(0, BAR_STEPS)
+        self._bar.setValue(round(BAR_STEPS * share))
+
+    @Slot()
+    def show_unknown(self) -> None:
+        """Show that the job goes on, without saying how far it is."""
+        self._label.setText(f"{self._what} …")
+        self._bar.setRange(0, 0)
 
     @Slot()
     def _ask_to_stop(self) -> None:

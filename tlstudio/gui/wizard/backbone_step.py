@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
@@ -24,8 +25,10 @@ from tlstudio.core import weights_folder
 from tlstudio.core.backbones import BACKBONES, BackboneSpec
 from tlstudio.core.events import Event, JobEnded, Progress
 from tlstudio.core.jobs import Download, Import
+from tlstudio.core.results import RankRow
 from tlstudio.gui import remembered, theme
 from tlstudio.gui.widgets.backbone_card import BackboneCard
+from tlstudio.gui.widgets.backbone_ranking import BackboneRanking
 from tlstudio.gui.widgets.job_progress import JobProgress
 from tlstudio.gui.wizard.step import Step
 
@@ -34,12 +37,17 @@ WEIGHTS_FILTER = "Weights (*.pth *.pt *.safetensors)"
 
 
 class BackboneStep(Step):
-    """Cards to choose from; weights that are missing can be fetched or imported."""
+    """Cards to choose from; weights that are missing can be fetched or imported.
+
+    Those that are here can be compared on the user's pictures.
+    """
 
     title = "Backbone"
     question = "Which network should learn your classes?"
     chosen = Signal(object)
     """The BackboneSpec that is now chosen."""
+    comparison_requested = Signal()
+    """The user wants a Rank job; its events belong to this step."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,6 +74,14 @@ class BackboneStep(Step):
         self._import = QPushButton("&Import weights file …")
         self._import.setAccessibleDescription("Use a .pth or .safetensors file that is already on this computer.")
         self._import.clicked.connect(self._choose_file)
+        self._compare = QPushButton("&Compare on your pictures")
+        self._compare.setToolTip("Tries each network that is on this computer with a new head alone.")
+        self._compare.setAccessibleDescription(self._compare.toolTip())
+        self._compare.clicked.connect(self._begin_comparison)
+        self._comparing = False
+        self._ranking = BackboneRanking()
+        self._ranking.chosen.connect(self.choose)
+        self._ranking.hide()
         self._progress = JobProgress()
         self._progress.cancelled.connect(self.stop_requested)
         self._progress.hide()
@@ -86,6 +102,7 @@ class BackboneStep(Step):
         """Return the names of the backbones whose weights are here."""
         return tuple(name for name, card in self._cards.items() if weights_folder.weights_present(card.spec))
 
+    @Slot(str)
     def choose(self, name: str) -> None:
         """Choose a backbone by name."""
         self._cards[name].setChecked(True)
@@ -120,13 +137,23 @@ class BackboneStep(Step):
         self._scroll.ensureWidgetVisible(self._cards[self.spec().name])
 
     def _end_of_job(self, event: JobEnded) -> None:
+        comparing, self._comparing = self._comparing, False
         self._progress.hide()
         self._import.setEnabled(True)
+        self._compare.setEnabled(True)
         if event.status == "finished" and event.result and event.result.get("backbone") in self._cards:
             self.choose(event.result["backbone"])
         self._show_presence()
         if event.status != "finished":
-            self._sentence.setText(f"{event.what} {event.hint}".strip() or "Stopped. What was fetched so far is kept.")
+            stopped = "The comparison was stopped." if comparing else "Stopped. What was fetched so far is kept."
+            self._sentence.setText(f"{event.what} {event.hint}".strip() or stopped)
+        elif comparing and event.result:
+            self._show_ranking(msgspec.convert(event.result["rows"], tuple[RankRow, ...]))
+
+    def _show_ranking(self, rows: tuple[RankRow, ...]) -> None:
+        self._ranking.show_rows(rows)
+        self._ranking.select(self.spec().name)
+        self._ranking.show()
 
     def _show_presence(self) -> None:
         spec = self.spec()
@@ -155,6 +182,7 @@ class BackboneStep(Step):
     def _work(self, what: str) -> None:
         self._import.setEnabled(False)
         self._download.setEnabled(False)
+        self._compare.setEnabled(False)
         self._progress.begin(what)
         self._progress.show()
 
@@ -163,7 +191,15 @@ class BackboneStep(Step):
         if checked:
             self.setFocusProxy(card)
             self._show_presence()
+            self._scroll.ensureWidgetVisible(card)
+            self._ranking.select(self.spec().name)
             self.chosen.emit(self.spec())
+
+    @Slot()
+    def _begin_comparison(self) -> None:
+        self._comparing = True
+        self._work("Comparing the networks on this computer")
+        self.comparison_requested.emit()
 
     @Slot()
     def _fetch(self) -> None:
@@ -188,6 +224,10 @@ class BackboneStep(Step):
         lead = QLabel("A backbone is a network that already learned to see, from a million everyday photographs.")
         lead.setProperty("role", "muted")
         lead.setWordWrap(True)
+        above = QHBoxLayout()
+        above.setSpacing(theme.SPACE)
+        above.addWidget(lead, 1)
+        above.addWidget(self._compare)
         below = QHBoxLayout()
         below.setSpacing(theme.SPACE_INSIDE)
         below.addWidget(self._sentence, 1)
@@ -196,7 +236,8 @@ class BackboneStep(Step):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE_INSIDE)
-        layout.addWidget(lead)
+        layout.addLayout(above)
+        layout.addWidget(self._ranking)
         layout.addWidget(self._scroll, 1)
         layout.addWidget(self._progress)
         layout.addLayout(below)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QSpinBox,
@@ -19,9 +21,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from tlstudio.core.augment import WIDELY_CHANGED, augmentation_for
 from tlstudio.core.paths import runs_dir
-from tlstudio.core.regimes import Regime
+from tlstudio.core.plan import VIEWED_BELOW_IMAGES
+from tlstudio.core.regimes import FITTED, Regime
 from tlstudio.gui import theme
+from tlstudio.gui.widgets.augmentation_preview import AugmentationPreview
+from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.wizard.step import Step
 
 DEVICES = (
@@ -32,6 +38,13 @@ DEVICES = (
 )
 MAX_EPOCHS = 500
 MAX_SEED = 2**31 - 1
+ONLY_YOU_KNOW = "Only you know which changes leave the class the same."
+WHY_ASKED = f"While the network learns, it sees your pictures changed at random. {ONLY_YOU_KNOW}"
+WHY_ASKED_STRONGLY = f"Every layer learns from your pictures changed at random, sometimes strongly. {ONLY_YOU_KNOW}"
+WHY_ASKED_OF_FEW = (
+    f"You have few pictures, so a new head also learns from changed ones where that helps. {ONLY_YOU_KNOW}"
+)
+WHY_NOT_ASKED = "The regime you chose keeps the old network, and its new head learns from the pictures as they are."
 
 
 class OptionsStep(Step):
@@ -49,9 +62,18 @@ class OptionsStep(Step):
         self._name_note = QLabel()
         self._name_note.setProperty("role", "muted")
         self._name_note.setTextFormat(Qt.TextFormat.PlainText)
+        self._regime: Regime = "head"
+        self._images = 0
+        self._why = Sentence("muted")
         self._mirror = QCheckBox("A &mirrored picture still shows the same class")
         self._mirror.setChecked(True)
-        self._upside_down = QCheckBox("A picture turned &upside down still shows the same class")
+        self._turned = QCheckBox("A picture &turned by a quarter still shows the same class")
+        self._recoloured = QCheckBox("A re&coloured picture still shows the same class")
+        self._recoloured.setChecked(True)
+        self._questions = (self._mirror, self._turned, self._recoloured)
+        for question in self._questions:
+            question.toggled.connect(self._show_changes)
+        self._preview = AugmentationPreview()
         self._more = QToolButton()
         self._more.setText("More")
         self._more.setCheckable(True)
@@ -71,17 +93,30 @@ class OptionsStep(Step):
         self._folded = QWidget()
         self._lay_out()
         self._fold(False)
+        self.show_regime(self._regime)
 
     def propose_name(self, folder: Path) -> None:
         """Fill in a name that no run has yet, unless the user typed one."""
         if not self._name.isModified():
             self._name.setText(free_name(folder.name, runs_dir()))
 
+    def show_pictures(self, paths: Sequence[str]) -> None:
+        """Take the training pictures, and show on a few what training makes of them."""
+        self._images = len(paths)
+        self._preview.show_pictures(paths)
+        self.show_regime(self._regime)
+
     def show_regime(self, regime: Regime) -> None:
-        """Epochs are a question only where the old network learns, too."""
-        trains_backbone = regime != "head"
-        self._epochs.setEnabled(trains_backbone)
-        self._epochs.setToolTip("" if trains_backbone else "A new head alone is fitted in one go.")
+        """Ask only what matters: of changes where some are made, of epochs where the old network learns too."""
+        self._regime = regime
+        why, trains_network = _why_asked(regime, self._images), regime not in FITTED
+        self._why.setText(why)
+        for question in self._questions:
+            question.setEnabled(why != WHY_NOT_ASKED)
+        self._preview.setVisible(why != WHY_NOT_ASKED)
+        self._epochs.setEnabled(trains_network)
+        self._epochs.setToolTip("" if trains_network else "A new head alone is fitted in one go.")
+        self._show_changes()
 
     def name(self) -> str:
         """Return the name of the run."""
@@ -95,9 +130,13 @@ class OptionsStep(Step):
         """Return whether training may mirror pictures."""
         return self._mirror.isChecked()
 
-    def upside_down(self) -> bool:
-        """Return whether training may turn pictures upside down."""
-        return self._upside_down.isChecked()
+    def turned(self) -> bool:
+        """Return whether training may turn pictures by quarters."""
+        return self._turned.isChecked()
+
+    def recoloured(self) -> bool:
+        """Return whether training may change brightness, contrast and colours."""
+        return self._recoloured.isChecked()
 
     def epochs(self) -> int | None:
         """Return the number of epochs, or None for automatic."""
@@ -128,6 +167,10 @@ class OptionsStep(Step):
             self._name_note.setText("")
         self.completeness_changed.emit()
 
+    @Slot()
+    def _show_changes(self) -> None:
+        self._preview.show_changes(augmentation_for(self._regime, self.mirror(), self.turned(), self.recoloured()))
+
     @Slot(bool)
     def _fold(self, shown: bool) -> None:
         self._folded.setVisible(shown)
@@ -145,7 +188,7 @@ class OptionsStep(Step):
         folded.addRow("&Epochs", self._epochs)
         folded.addRow("&Seed", self._seed)
         folded.addRow("&Device", self._device)
-        folded.addRow("", self._all_cores)
+        folded.addRow(self._all_cores)
         for field in (self._epochs, self._seed, self._device):
             field.setFixedWidth(220)
         for number in (self._epochs, self._seed):
@@ -154,17 +197,31 @@ class OptionsStep(Step):
         seed_note = "Equal seeds give equal splits and equal runs."
         self._seed.setToolTip(seed_note)
         self._seed.setAccessibleDescription(seed_note)
-        layout = QVBoxLayout(self)
+        column = QVBoxLayout()
+        column.setSpacing(theme.SPACE_INSIDE)
+        column.addLayout(form)
+        column.addSpacing(theme.SPACE_INSIDE)
+        column.addWidget(self._why)
+        for question in self._questions:
+            column.addWidget(question)
+        column.addSpacing(theme.SPACE_INSIDE)
+        column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self._folded)
+        column.addStretch()
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE_INSIDE)
-        layout.addLayout(form)
-        layout.addSpacing(theme.SPACE_INSIDE)
-        layout.addWidget(self._mirror)
-        layout.addWidget(self._upside_down)
-        layout.addSpacing(theme.SPACE_INSIDE)
-        layout.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self._folded)
-        layout.addStretch()
+        layout.setSpacing(theme.SPACE_PAGE)
+        layout.addLayout(column, 1)
+        layout.addWidget(self._preview, 0, Qt.AlignmentFlag.AlignTop)
+
+
+def _why_asked(regime: Regime, images: int) -> str:
+    """Return why the questions are put, or that they do not matter."""
+    if regime in WIDELY_CHANGED:
+        return WHY_ASKED_STRONGLY
+    if regime not in FITTED:
+        return WHY_ASKED
+    return WHY_ASKED_OF_FEW if images < VIEWED_BELOW_IMAGES else WHY_NOT_ASKED
 
 
 def folder_name(name: str) -> str:

@@ -6,11 +6,12 @@ import msgspec
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
+from tlstudio.core.advice import Advice, cost_of
 from tlstudio.core.backbones import BackboneSpec
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.jobs import Train
-from tlstudio.core.plan import CPU_PRESENTATIONS, GPU_PRESENTATIONS
-from tlstudio.core.regimes import REGIMES
+from tlstudio.core.plan import BUDGET_FACTORS, CPU_PRESENTATIONS, GPU_PRESENTATIONS
+from tlstudio.core.regimes import FITTED, regime_facts
 from tlstudio.core.split import Split
 from tlstudio.gui import theme, words
 from tlstudio.gui.widgets.picture_overview import summary_sentence
@@ -18,7 +19,7 @@ from tlstudio.gui.wizard.step import Step
 
 FORWARD_PASSES_A_TRAINING_STEP = 3
 """Learning from a picture costs about three times as much as looking at it: forward, and twice backward."""
-LINES = ("Pictures", "Judged by", "Backbone", "Regime", "Changes", "Device", "Time", "Kept in")
+LINES = ("Pictures", "Judged by", "Backbone", "Regime", "Advice", "Head", "Changes", "Device", "Time", "Kept in")
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -56,16 +57,23 @@ class ReviewStep(Step):
         grid.setRowStretch(len(LINES), 1)
 
     def show_plan(
-        self, job: Train, index: DatasetIndex, parts: Split, spec: BackboneSpec, measured: Measured | None
+        self,
+        job: Train,
+        index: DatasetIndex,
+        parts: Split,
+        spec: BackboneSpec,
+        measured: Measured | None,
+        advice: Advice,
     ) -> None:
         """Show what the job is going to do."""
-        facts = next(facts for facts in REGIMES if facts.name == job.regime)
         self._lines["Pictures"].setText(summary_sentence(index))
         self._lines["Judged by"].setText(_judges(parts))
         self._lines["Backbone"].setText(
             f"{spec.title}, {spec.parameters / 1e6:.1f} million numbers that already know photographs."
         )
-        self._lines["Regime"].setText(f"{facts.title}. {facts.sentence}")
+        self._lines["Regime"].setText(_regime(job))
+        self._lines["Advice"].setText(_advice(job, advice))
+        self._lines["Head"].setText(f"{words.HEAD_TITLES[job.head]}.")
         self._lines["Changes"].setText(_changes(job))
         self._lines["Kept in"].setText(job.run)
         speed = measured.images_per_second.get(spec.name) if measured else None
@@ -87,9 +95,10 @@ def seconds(job: Train, parts: Split, images_per_second: float, on_cpu: bool) ->
     """Return how long a run takes at that speed of looking at pictures: an estimate for people."""
     train, held_out = len(parts.train), len(parts.val) + len(parts.test)
     looks = train + held_out
-    if job.regime != "head":
+    regime = regime_facts(job.regime).name
+    if regime in BUDGET_FACTORS:
         a_picture, least, most = CPU_PRESENTATIONS if on_cpu else GPU_PRESENTATIONS
-        shown = train * job.epochs if job.epochs else min(max(a_picture * train, least), most)
+        shown = train * job.epochs if job.epochs else min(max(a_picture * train, least), most) * BUDGET_FACTORS[regime]
         looks += FORWARD_PASSES_A_TRAINING_STEP * shown
     return looks / images_per_second
 
@@ -103,13 +112,32 @@ def _judges(parts: Split) -> str:
     return f"{sentence}, drawn from every class."
 
 
+def _regime(job: Train) -> str:
+    facts = regime_facts(job.regime)
+    sentence = f"{facts.title}. {facts.sentence}"
+    if job.cut:
+        return f"{sentence} It is cut after “{job.cut}”."
+    if job.body_lr_span:
+        return f"{sentence} The first part learns {job.body_lr_span:.0f} times slower than the last."
+    return sentence
+
+
+def _advice(job: Train, advice: Advice) -> str:
+    regime = regime_facts(job.regime).name
+    if regime == advice.regime:
+        return "Followed." if advice.depths else "Followed; it rests on the number of pictures alone."
+    return f"Not followed: it was “{regime_facts(advice.regime).title}”. {cost_of(advice, regime)}".strip()
+
+
 def _changes(job: Train) -> str:
-    if job.regime == "head":
+    if job.regime in FITTED:
         return "None: a new head alone learns from the pictures as they are."
-    kinds = ["cut a little", "mirrored"] if job.mirror else ["cut a little"]
-    if job.upside_down:
-        kinds.append("turned upside down")
-    return f"While learning, pictures are {', '.join(kinds)} and slightly recoloured at random, to teach more."
+    kinds = ["cut a little"]
+    kinds += ["mirrored"] if job.mirror else []
+    kinds += ["turned"] if job.turned else []
+    kinds += ["slightly recoloured"] if job.recoloured else []
+    named = " and ".join((", ".join(kinds[:-1]), kinds[-1])) if len(kinds) > 1 else kinds[0]
+    return f"While learning, pictures are {named} at random, to teach more."
 
 
 def _device(measured: Measured | None) -> str:

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.events import Event, JobEnded
-from tlstudio.core.jobs import Job, Measure, Train
+from tlstudio.core.jobs import Advise, Job, Measure, Race, Rank, Train
 from tlstudio.core.plan import training_class_counts
 from tlstudio.core.split import Split
 from tlstudio.gui import theme
@@ -36,6 +36,8 @@ from tlstudio.gui.wizard.review_step import Measured, ReviewStep
 from tlstudio.gui.wizard.step import Step
 
 SIZE = (960, 660)
+MEASURING_JOBS = (Measure, Advise, Race, Rank)
+"""One of these runs at a time: two would slow each other down and falsify what is measured of time."""
 
 
 class TrainingWizard(QDialog):
@@ -54,7 +56,7 @@ class TrainingWizard(QDialog):
         self._parts: Split | None = None
         self._measured: Measured | None = None
         self._asked: set[str] = set()
-        self._measuring = False
+        self._closed = False
         self.pictures = PicturesStep(folders)
         self.backbone = BackboneStep()
         self.regime = RegimeStep()
@@ -81,9 +83,14 @@ class TrainingWizard(QDialog):
             step.completeness_changed.connect(self._show_where)
             self._stack.addWidget(step)
         self.pictures.scanned.connect(self._take_pictures)
-        self.backbone.chosen.connect(self.regime.show_backbone)
+        self.backbone.completeness_changed.connect(self._show_backbone)
+        self.backbone.comparison_requested.connect(self._compare_backbones)
+        self.regime.measuring_wanted.connect(self._measure_next)
+        self.regime.race.requested.connect(self._race)
+        self.regime.race.stop_requested.connect(partial(self._jobs.stop, self.regime.race))
         self.options.device_chosen.connect(self._measure_anew)
-        self.regime.show_backbone(self.backbone.spec())
+        self._jobs.changed.connect(self._measure_next)
+        self._show_backbone()
         self._lay_out()
         self._go_to(0)
         self.pictures.begin()
@@ -95,11 +102,15 @@ class TrainingWizard(QDialog):
             run=str(self.options.run_folder()),
             backbone=self.backbone.spec().name,
             regime=self.regime.regime(),
+            head=self.regime.head(),
+            cut=self.regime.cut(),
+            body_lr_span=self.regime.body_lr_span(),
             epochs=self.options.epochs(),
             seed=self.options.seed(),
             device=self.options.device(),
             mirror=self.options.mirror(),
-            upside_down=self.options.upside_down(),
+            turned=self.options.turned(),
+            recoloured=self.options.recoloured(),
             threads=self.options.threads(),
         )
 
@@ -109,7 +120,8 @@ class TrainingWizard(QDialog):
 
     def done(self, result: int) -> None:
         """Close; work for steps that nobody sees any more ends."""
-        for owner in (self, *self.steps):
+        self._closed = True
+        for owner in (self, self.regime.race, *self.steps):
             self._jobs.stop(owner)
         super().done(result)
 
@@ -118,7 +130,6 @@ class TrainingWizard(QDialog):
         """Take what the Measure job found."""
         if not isinstance(event, JobEnded):
             return
-        self._measuring = False
         before = self._measured.images_per_second if self._measured else {}
         if event.status == "finished":
             found = msgspec.convert(event.result, Measured)
@@ -137,23 +148,56 @@ class TrainingWizard(QDialog):
         targets = [index.images[position].class_index for position in parts.train]
         self.regime.show_counts(training_class_counts(targets, len(index.classes)))
         self.options.propose_name(self.pictures.folders()[0])
-        self._measure()
+        self.options.show_pictures([index.images[position].path for position in parts.train])
+        self._measure_next()
         self.next_button.setFocus()
 
-    def _measure(self) -> None:
-        """Measure the backbones in question that have not been measured yet."""
-        names = {*self.backbone.present(), self.backbone.spec().name} - self._asked
-        if self._measuring or self._index is None or not names:
+    @Slot()
+    def _measure_next(self) -> None:
+        """Begin what is still to be measured: the speed of the backbones in question, then the pictures."""
+        running = any(isinstance(job, MEASURING_JOBS) for job in self._jobs.jobs())
+        if running or self._closed or self._index is None:
             return
-        self._measuring = True
-        self._asked |= names
-        self._jobs.start(Measure(backbones=tuple(sorted(names)), device=self.options.device()), self)
+        names = {*self.backbone.present(), self.backbone.spec().name} - self._asked
+        if names:
+            self._asked |= names
+            self._jobs.start(Measure(backbones=tuple(sorted(names)), device=self.options.device()), self)
+        elif self.regime.wants_measuring():
+            train = self.job()
+            self.regime.measure(
+                Advise(
+                    folders=train.folders,
+                    backbone=train.backbone,
+                    seed=train.seed,
+                    device=train.device,
+                    threads=train.threads,
+                )
+            )
 
     @Slot()
     def _measure_anew(self) -> None:
         self._measured = None
         self._asked.clear()
-        self._measure()
+        self._measure_next()
+
+    @Slot()
+    def _show_backbone(self) -> None:
+        """Follow the choice of a backbone, and weights of it that have come."""
+        self.regime.show_backbone(self.backbone.spec())
+        self._measure_next()
+
+    @Slot()
+    def _compare_backbones(self) -> None:
+        self.regime.pause_measuring()
+        train = self.job()
+        job = Rank(folders=train.folders, seed=train.seed, device=train.device, threads=train.threads)
+        self._jobs.start(job, self.backbone)
+
+    @Slot(float)
+    def _race(self, minutes: float) -> None:
+        self.regime.race.begin()
+        train = msgspec.structs.replace(self.job(), cut=self.regime.possible_cut())
+        self._jobs.start(Race(train=train, budget_minutes=minutes, stop_before_training=True), self.regime.race)
 
     @Slot()
     def _go_back(self) -> None:
@@ -183,8 +227,8 @@ class TrainingWizard(QDialog):
         if self.current_step() is not self.review or self._index is None or self._parts is None:
             return
         spec = self.backbone.spec()
-        self._measure()
-        self.review.show_plan(self.job(), self._index, self._parts, spec, self._measured)
+        self._measure_next()
+        self.review.show_plan(self.job(), self._index, self._parts, spec, self._measured, self.regime.advice())
 
     @Slot()
     def _show_where(self) -> None:

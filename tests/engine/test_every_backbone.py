@@ -1,0 +1,131 @@
+"""Every row of the table through every regime's parts: new head, fine-tuning, cuts, saving, loading, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from tests.factories import class_folders
+from tlstudio.core.augment import Augmentation
+from tlstudio.core.backbones import BACKBONES, BackboneSpec, Preprocessing
+from tlstudio.core.events import ignore, never
+from tlstudio.core.plan import Plan, make_stages
+from tlstudio.engine.data import ImageStore, Normaliser
+from tlstudio.engine.export import onnx_bytes
+from tlstudio.engine.features import forward_pass
+from tlstudio.engine.heads import fit_head
+from tlstudio.engine.loop import Judgement, train_stage
+from tlstudio.engine.networks import (
+    ModelCard,
+    Network,
+    build_network,
+    head_shape,
+    load_model,
+    save_model,
+    snapshot,
+    torchvision_model,
+)
+
+SMALL_PX = 64
+FIXED_INPUT = ("vit_b_16",)
+BLOCK_NAMES = [(spec, number) for spec in BACKBONES for number in range(len(spec.blocks))]
+
+
+def preprocessing(spec: BackboneSpec) -> Preprocessing:
+    """The row's own, with small pictures where the architecture takes them."""
+    wanted = spec.preprocessing()
+    if spec.name in FIXED_INPUT:
+        return wanted
+    side = max(SMALL_PX, spec.min_input_px)
+    return msgspec.structs.replace(wanted, resize_px=side, crop_px=side)
+
+
+def card(spec: BackboneSpec, network: Network, cut_after: int | None = None) -> ModelCard:
+    return ModelCard(
+        spec.name,
+        ("disc", "square"),
+        preprocessing(spec),
+        1.3,
+        "0" * 64,
+        cut_after,
+        network.joined,
+        head_shape(network.head),
+    )
+
+
+def random_network(spec: BackboneSpec, cut_after: int | None = None) -> Network:
+    torch.manual_seed(0)
+    model = torchvision_model(spec)
+    return build_network(spec, model, 2, cut_after, joined=cut_after is not None).eval()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Four discs and four squares."""
+    folder = class_folders(tmp_path_factory.mktemp("pictures"), {"disc": 4, "square": 4})
+    return sorted(str(path) for path in folder.rglob("*.png"))
+
+
+@pytest.mark.parametrize("spec", BACKBONES, ids=lambda spec: spec.name)
+def test_head_then_two_steps_then_export(spec: BackboneSpec, pictures: list[str], tmp_path: Path) -> None:
+    targets = np.array([0] * 4 + [1] * 4)
+    wanted = preprocessing(spec)
+    network = random_network(spec)
+    store = ImageStore(pictures, wanted)
+    normalise = Normaliser(wanted, torch.device("cpu"))
+    features = forward_pass(network.features, store, range(8), normalise)
+    head = fit_head(features, targets, pictures, 2, seed=0)
+    network.head = head.module
+    by_network = forward_pass(network, store, range(8), normalise)
+    assert np.allclose(by_network, head.logits(features), atol=1e-4 * (1 + np.abs(by_network).max()))
+
+    stage = msgspec.structs.replace(make_stages("fine-tune", 8, "cpu", 4, spec.optimiser, epochs=1)[1], dropout=0.0)
+    plan = Plan(spec.name, "", "", "fine-tune", "linear", (stage,), Augmentation(), 4, 0, "cpu", 2)
+    before = snapshot(network)
+    judge = lambda: Judgement(1.0, 1.0, 0.5)  # noqa: E731
+    train_stage(network, stage, plan, store, normalise, range(8), targets, judge, ignore, never)
+    store.close()
+    after = network.state_dict()
+    frozen = [name for name, value in after.items() if "running_" in name and not torch.equal(value, before[name])]
+    assert frozen == []
+    still = {
+        name.split(".")[1]
+        for name, _ in network.named_parameters()
+        if name.startswith("blocks.") and torch.equal(after[name], before[name])
+    }
+    learning = {
+        name.split(".")[1] for name, _ in network.named_parameters() if not torch.equal(after[name], before[name])
+    }
+    assert still <= learning, f"blocks {still - learning} did not learn"
+
+    save_model(tmp_path / "model.safetensors", network, card(spec, network))
+    loaded, loaded_card = load_model(tmp_path / "model.safetensors")
+    views = np.random.default_rng(0).integers(0, 256, (3, wanted.crop_px, wanted.crop_px, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        floats = normalise(torch.from_numpy(views).permute(0, 3, 1, 2))
+        expected = (loaded(floats) / 1.3).softmax(1).numpy()
+    session = onnxruntime.InferenceSession(onnx_bytes(loaded, loaded_card), providers=["CPUExecutionProvider"])
+    (answers,) = session.run(None, {"images": views})
+    assert np.abs(answers - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("spec", "number"), BLOCK_NAMES, ids=[f"{spec.name}-{spec.blocks[number].name}" for spec, number in BLOCK_NAMES]
+)
+def test_a_cut_is_smaller_and_comes_back_as_it_was(spec: BackboneSpec, number: int, tmp_path: Path) -> None:
+    network = random_network(spec, number)
+    whole = sum(p.numel() for p in random_network(spec).parameters())
+    kept = sum(p.numel() for p in network.blocks.parameters())
+    assert kept < whole
+    assert network.inputs == sum(block.channels for block in spec.blocks[: number + 1])
+    save_model(tmp_path / "cut.safetensors", network, card(spec, network, number))
+    loaded, _ = load_model(tmp_path / "cut.safetensors")
+    side = preprocessing(spec).crop_px
+    images = torch.randn(2, 3, side, side)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network(images))

@@ -1,0 +1,259 @@
+"""Which regime suits the pictures, decided from what was measured on them.
+
+Two axes are measured. How many: counts, and what twice as many pictures brought. How similar to what the old network
+learned from: the share of the mistakes of the network's middle that its last part removes. It is 1 where only the last
+part tells the classes apart, as on everyday photographs, and 0 or less where the middle already does as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from tlstudio.core.regimes import Regime, regime_facts
+
+# Thresholds; tests/bench/regimes.md has the measurements they were chosen on.
+SIMILAR_FROM = 0.25
+DIFFERENT_BELOW = 0.10
+UNCLEAR = (0.0, 0.5)
+"""An interval that reaches beyond both of these allows anything."""
+CLEAR_GAIN = 0.02
+"""Accuracy that a cut must add, besides two standard errors, where the pictures are neither similar nor different."""
+NEARLY_ALL = 0.98
+"""Where every part of the network is right so often, its parts do not differ."""
+FEW_SHOT_CLASS = 5
+SMALL_IMAGES, SMALL_MEDIAN_CLASS = 1000, 50
+LARGE_IMAGES, LARGE_MEDIAN_CLASS = 5000, 200
+
+Likeness = Literal["similar", "between", "different"]
+Amount = Literal["few-shot", "small", "medium", "large"]
+
+
+class DepthScore(msgspec.Struct, frozen=True):
+    """How well a fresh linear head does on one block's features, and on all blocks up to it joined.
+
+    Accuracies are cross-validated on training pictures; standard errors are binomial.
+    """
+
+    block: str
+    accuracy: float
+    standard_error: float
+    joined_accuracy: float
+    joined_standard_error: float
+
+
+class JoinedScore(msgspec.Struct, frozen=True):
+    """The same for all blocks joined."""
+
+    accuracy: float
+    standard_error: float
+
+
+class Similarity(msgspec.Struct, frozen=True):
+    """The horizontal axis: `value` with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    verdict: Likeness
+
+
+class Size(msgspec.Struct, frozen=True):
+    """The vertical axis: `value` training pictures, and what the second half of them added.
+
+    `doubling_gain` is the accuracy with all of them less that with half of them, None where it was not measured.
+    """
+
+    value: int
+    verdict: Amount
+    smallest_class: int
+    median_class: int
+    doubling_gain: float | None = None
+    doubling_standard_error: float = 0.0
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What was measured with a network on training pictures. `cut` is a position in `depths`.
+
+    `cut_gain` is the accuracy of the head on the blocks up to the cut, joined, less that on the last block alone.
+    """
+
+    images: int
+    depths: tuple[DepthScore, ...]
+    joined: JoinedScore
+    similarity: tuple[float, float, float]
+    """(value, low, high)."""
+    cut: int
+    cut_gain: float
+    cut_gain_standard_error: float
+    doubling_gain: float | None
+    doubling_standard_error: float
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """Which regime, and why, in sentences a user can read.
+
+    `similarity` is None and `depths` is empty where nothing could be measured. `expected` is the accuracy that the
+    probes promise a regime; the regimes that train the network are never kept below that of the head.
+    """
+
+    regime: Regime
+    reasons: tuple[str, ...]
+    size: Size | None = None
+    similarity: Similarity | None = None
+    depths: tuple[DepthScore, ...] = ()
+    joined: JoinedScore | None = None
+    cut: str = ""
+    """The block after which to cut, should the user want to."""
+    expected: dict[str, float] = {}
+    would_change: str = ""
+    measured_images: int = 0
+    """Training pictures that the measurements rest on; fewer than there are while they still come in."""
+    seconds: float = 0.0
+
+
+def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advice:
+    """Return the advice for training pictures of these counts a class.
+
+    Without a profile the pictures are taken as similar, which is the usual case.
+    """
+    size = _size(class_counts, profile)
+    many = size.verdict in ("medium", "large")
+    if profile is None:
+        regime: Regime = "fine-tune" if many else "head"
+        return Advice(regime, (_size_sentence(size), _why(regime)), size, would_change=_more_pictures(size))
+    value, low, high = profile.similarity
+    similarity = Similarity(value, low, high, _likeness(value, low, high))
+    different = similarity.verdict == "different"
+    if different:
+        cut_pays = profile.cut_gain > 0
+    else:
+        # In doubt the whole network stays unless a smaller one is clearly better.
+        smaller = similarity.verdict == "between" and profile.cut < len(profile.depths) - 1
+        cut_pays = smaller and profile.cut_gain > max(CLEAR_GAIN, 2 * profile.cut_gain_standard_error)
+    if many:
+        regime = "full" if different else "fine-tune"
+    else:
+        regime = "cut" if cut_pays else "head"
+    why = _why(regime)
+    if different and regime == "head":
+        why = f"Yet a head on its middle does no better. {why}"
+    last, at_cut = profile.depths[-1], profile.depths[profile.cut]
+    return Advice(
+        regime,
+        (_likeness_sentence(similarity, profile), _size_sentence(size), why),
+        size,
+        similarity,
+        profile.depths,
+        profile.joined,
+        at_cut.block,
+        {"head": last.accuracy, "cut": at_cut.joined_accuracy},
+        f"{_more_pictures(size)} {_other_likeness(similarity)}".strip(),
+        profile.images,
+    )
+
+
+def cost_of(advice: Advice, regime: Regime) -> str:
+    """Return one sentence on what the probes expect of a regime that was not advised; "" for the advised one."""
+    if regime == advice.regime:
+        return ""
+    if regime not in advice.expected or advice.regime not in (*advice.expected, "fine-tune", "full"):
+        return "It takes longer. What it makes is kept only if it beats the new head." if advice.depths else ""
+    promised = advice.expected[regime]
+    best = advice.expected.get(advice.regime, max(advice.expected.values()))
+    lost = best - promised
+    if lost > 0.005:
+        return f"The measurements expect {promised:.0%} with it, {lost * 100:.0f} points less than advised."
+    if lost < -0.005:
+        return f"The measurements expect {promised:.0%} with it; more than advised, but within their uncertainty."
+    return f"The measurements expect {promised:.0%} with it, as good as advised."
+
+
+def size_verdict(class_counts: Sequence[int]) -> Amount:
+    """Return how many pictures these are: a matter of all of them and of the median class."""
+    total, median = sum(class_counts), sorted(class_counts)[len(class_counts) // 2]
+    if min(class_counts) <= FEW_SHOT_CLASS:
+        return "few-shot"
+    if total < SMALL_IMAGES or median < SMALL_MEDIAN_CLASS:
+        return "small"
+    return "large" if total >= LARGE_IMAGES and median >= LARGE_MEDIAN_CLASS else "medium"
+
+
+def _likeness(value: float, low: float, high: float) -> Likeness:
+    if low < UNCLEAR[0] and high > UNCLEAR[1]:
+        return "between"
+    return "similar" if value >= SIMILAR_FROM else "different" if value < DIFFERENT_BELOW else "between"
+
+
+def _size(class_counts: Sequence[int], profile: Profile | None) -> Size:
+    counts = sorted(class_counts)
+    return Size(
+        sum(counts),
+        size_verdict(counts),
+        counts[0],
+        counts[len(counts) // 2],
+        profile.doubling_gain if profile else None,
+        profile.doubling_standard_error if profile else 0.0,
+    )
+
+
+def _size_sentence(size: Size) -> str:
+    amount = "many" if size.verdict in ("medium", "large") else "very few" if size.verdict == "few-shot" else "few"
+    sentence = f"{size.value:,} training pictures, about {size.median_class:,} a class, are {amount}"
+    if size.doubling_gain is None:
+        return f"{sentence}."
+    points = size.doubling_gain * 100
+    if size.doubling_gain > 2 * size.doubling_standard_error and points >= 0.5:
+        return f"{sentence}; the second half of them added {points:.0f} points, so more would help."
+    return f"{sentence}; the second half of them added nothing certain."
+
+
+def _likeness_sentence(similarity: Similarity, profile: Profile) -> str:
+    last = profile.depths[-1]
+    middle = max(profile.depths[:-1], key=_best, default=last)
+    where = f"its part “{middle.block}”"
+    if middle.joined_accuracy > middle.accuracy:
+        where = f"its parts up to “{middle.block}” together"
+    figures = f"the last part of the network tells {last.accuracy:.0%} apart, {where} {_best(middle):.0%}"
+    if min(last.accuracy, _best(middle)) >= NEARLY_ALL:
+        return f"How alike your pictures are to what this network learned from matters little: {figures}."
+    match similarity.verdict:
+        case "similar":
+            return f"Your pictures look like what this network learned from: {figures}."
+        case "different":
+            return f"Your pictures look unlike what this network learned from: {figures}."
+        case _:
+            return f"Whether your pictures look like what this network learned from is not clear: {figures}."
+
+
+def _best(depth: DepthScore) -> float:
+    return max(depth.accuracy, depth.joined_accuracy)
+
+
+def _why(regime: Regime) -> str:
+    return {
+        "head": "A new head is quick and hard to overdo.",
+        "fine-tune": "That is enough to adapt the whole network gently.",
+        "cut": "A new head on the parts that help most does better than one on the last part.",
+        "full": "That is enough to train every layer anew from the old weights.",
+        "scratch": "",
+    }[regime]
+
+
+def _more_pictures(size: Size) -> str:
+    if size.verdict in ("medium", "large"):
+        return ""
+    return (
+        f"From {SMALL_IMAGES:,} pictures with {SMALL_MEDIAN_CLASS} a class on, training the whole network would be "
+        "advised."
+    )
+
+
+def _other_likeness(similarity: Similarity) -> str:
+    if similarity.verdict == "similar" and similarity.low < SIMILAR_FROM:
+        return "The likeness is uncertain: more pictures may move the point to the right."
+    if similarity.verdict != "similar" and similarity.high >= SIMILAR_FROM:
+        return f"The likeness is uncertain: should it prove greater, “{regime_facts('head').title}” would do."
+    return ""
