@@ -119,7 +119,7 @@ def test_bad_input_is_one_plain_line(run: Path, pictures: Path, weights: Path, t
         ("train", pictures, "--run", run, "--weights", weights),
         ("train", pictures, "--run", tmp_path / "new", "--weights", pictures / "train/disc/disc_000.png"),
         ("train", pictures, "--run", tmp_path / "new", "--backbone", "resnet18", "--weights", weights),
-        ("train", pictures, "--run", tmp_path / "new", "--weights", weights, "--regime", "cut"),
+        ("train", pictures, "--run", tmp_path / "new", "--weights", weights, "--cut", "wings"),
         ("samples", pictures / "train/disc/disc_000.png"),
         ("scan", "n" * 300),
         ("predict", run, pictures, "--csv", tmp_path / ("n" * 300)),

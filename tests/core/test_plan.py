@@ -41,5 +41,29 @@ def test_rates_follow_the_optimiser_and_the_batch():
     assert (adamw.optimiser, adamw.head_lr, adamw.weight_decay) == ("adamw", 1e-4, 0.05)
 
 
+def test_a_cut_is_fitted_only():
+    assert [stage.kind for stage in make_stages("cut", 10_000, "cpu", 32, "sgd")] == ["probe"]
+
+
+def test_few_pictures_are_shown_in_several_views():
+    assert make_stages("head", 499, "cpu", 32, "sgd")[0].views == 4
+    assert make_stages("head", 500, "cpu", 32, "sgd")[0].views == 0
+
+
+def test_full_trains_longer_at_one_rate_and_scratch_longest():
+    tuned, full, scratch = (make_stages(r, 1_000, "cpu", 64, "sgd")[-1] for r in ("fine-tune", "full", "scratch"))
+    assert (tuned.epochs, full.epochs, scratch.epochs) == (12, 24, 60)
+    assert full.body_lr_span == scratch.body_lr_span == 1 and tuned.body_lr_span > 1
+    assert tuned.head_lr < full.head_lr < scratch.head_lr
+    assert (full.from_scratch, scratch.from_scratch) == (False, True)
+    assert (full.train_batchnorm, scratch.train_batchnorm) == (False, True)
+    assert make_stages("fine-tune", 1_000, "cpu", 64, "sgd", body_lr_span=50)[-1].body_lr_span == 50
+
+
+def test_pictures_are_mixed_only_where_there_are_many():
+    assert make_stages("full", 4_999, "cpu", 64, "sgd")[-1].mixup == 0
+    assert make_stages("full", 5_000, "cpu", 64, "sgd")[-1].mixup > 0
+
+
 def test_class_counts():
     assert training_class_counts([0, 2, 2, 0, 0], 4) == [3, 0, 2, 0]

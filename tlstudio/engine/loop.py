@@ -99,6 +99,8 @@ class _Descent:
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
         size = self.execution.micro_batch or len(wanted)
+        if self.stage.train_batchnorm:  # the statistics are those of the whole batch
+            size = len(wanted)
         parts = (torch.split(whole, size) for whole in (inputs, wanted, wanted[order]))
         for part, own, other in zip(*parts, strict=True):
             with autocast(self.execution, self.device):
@@ -135,7 +137,7 @@ class _Descent:
 
 
 def autocast(execution: Execution, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a network computes in the plan's precision."""
+    """Return the context in which a network trains in the plan's precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=execution.precision == "bfloat16")
 
 

@@ -44,7 +44,7 @@ from tlstudio.engine.calibration import (
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
 from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import FittedHead
-from tlstudio.engine.loop import Judgement, autocast, interpolate, train_stage
+from tlstudio.engine.loop import Judgement, interpolate, train_stage
 from tlstudio.engine.networks import (
     ModelCard,
     build_network,
@@ -276,16 +276,10 @@ class Training:
         start = snapshot(self.network)
 
         def answers(positions: list[int], emit: Emit, should_stop: ShouldStop) -> np.ndarray:
-            with autocast(self.plan.execution, self.device):
-                return forward_pass(
-                    self.network,
-                    self.old.store,
-                    positions,
-                    self.old.normalise,
-                    emit,
-                    should_stop,
-                    "Judging the network",
-                )
+            # In full precision whatever the training's: the saved model answers so.
+            what = "Judging the network"
+            store, normalise = self.old.store, self.old.normalise
+            return forward_pass(self.network, store, positions, normalise, emit, should_stop, what)
 
         def choice_loss(logits: np.ndarray) -> float:
             return balanced_nll(calibrated(logits, self.targets[choice]), self.targets[choice])
