@@ -69,7 +69,8 @@ def test_replay_of_the_log_equals_the_live_view(page, qtbot, tmp_path):
     assert replayed.findChild(RecordTable).texts() == page.findChild(RecordTable).texts()
     page.setFocus()
     replayed.setFocus()
-    assert replayed.grab().toImage() == page.grab().toImage()
+    # Layouts settle when the events behind them have been handled.
+    qtbot.waitUntil(lambda: replayed.grab().toImage() == page.grab().toImage())
 
 
 def test_curves_count_epochs_over_the_stages(page):

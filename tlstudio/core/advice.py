@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from tlstudio.core.regimes import Regime, regime_facts
+from tlstudio.core.regimes import FITTED, Regime, regime_facts
 
 # Thresholds; tests/bench/regimes.md has the measurements they were chosen on.
 SIMILAR_FROM = 0.25
@@ -23,6 +23,8 @@ CLEAR_GAIN = 0.02
 """Accuracy that a cut must add, besides two standard errors, where the pictures are neither similar nor different."""
 NEARLY_ALL = 0.98
 """Where every part of the network is right so often, its parts do not differ."""
+MUCH_ROOM = 0.08
+"""Share of mistakes from which training the network may gain more than it costs, however few the pictures."""
 FEW_SHOT_CLASS = 5
 SMALL_IMAGES, SMALL_MEDIAN_CLASS = 1000, 50
 LARGE_IMAGES, LARGE_MEDIAN_CLASS = 5000, 200
@@ -150,7 +152,7 @@ def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advic
         profile.joined,
         at_cut.block,
         {"head": last.accuracy, "cut": at_cut.joined_accuracy},
-        f"{_more_pictures(size)} {_other_likeness(similarity)}".strip(),
+        _would_change(size, similarity, regime, at_cut.joined_accuracy if regime == "cut" else last.accuracy),
         profile.images,
     )
 
@@ -240,6 +242,15 @@ def _why(regime: Regime) -> str:
         "full": "That is enough to train every layer anew from the old weights.",
         "scratch": "",
     }[regime]
+
+
+def _would_change(size: Size, similarity: Similarity, regime: Regime, accuracy: float) -> str:
+    sentences = [_more_pictures(size), _other_likeness(similarity)]
+    if regime in FITTED and 1 - accuracy >= MUCH_ROOM:
+        sentences.insert(
+            0, f"It is still wrong on {1 - accuracy:.0%}: a race shows whether training the network too does better."
+        )
+    return " ".join(filter(None, sentences))
 
 
 def _more_pictures(size: Size) -> str:
