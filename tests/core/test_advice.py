@@ -119,8 +119,14 @@ def test_what_was_measured_is_told():
 
 def test_an_uncertain_likeness_is_said_to_be_one():
     assert "uncertain" in advise(MANY, profile(SIMILAR_FROM + 0.05)).would_change
-    assert "uncertain" in advise(MANY, profile(SIMILAR_FROM - 0.05)).would_change
+    assert "“New head” would do" in advise(FEW, profile(SIMILAR_FROM - 0.05, cut_gain=0.1)).would_change
+    assert "uncertain" not in advise(MANY, profile(SIMILAR_FROM - 0.05)).would_change  # the advice is the same then
     assert advise(MANY, profile(SIMILAR_FROM + 0.2)).would_change == ""
+
+
+def test_much_room_is_said_where_the_network_stays_as_it_is():
+    assert "race" in advise(FEW, profile(SIMILAR_FROM + 0.2)).would_change
+    assert "race" not in advise(MANY, profile(SIMILAR_FROM + 0.2)).would_change
 
 
 def test_the_cost_of_choosing_otherwise():

@@ -245,7 +245,7 @@ def _why(regime: Regime) -> str:
 
 
 def _would_change(size: Size, similarity: Similarity, regime: Regime, accuracy: float) -> str:
-    sentences = [_more_pictures(size), _other_likeness(similarity)]
+    sentences = [_more_pictures(size), _other_likeness(similarity, regime)]
     if regime in FITTED and 1 - accuracy >= MUCH_ROOM:
         sentences.insert(
             0, f"It is still wrong on {1 - accuracy:.0%}: a race shows whether training the network too does better."
@@ -262,9 +262,10 @@ def _more_pictures(size: Size) -> str:
     )
 
 
-def _other_likeness(similarity: Similarity) -> str:
+def _other_likeness(similarity: Similarity, regime: Regime) -> str:
     if similarity.verdict == "similar" and similarity.low < SIMILAR_FROM:
         return "The likeness is uncertain: more pictures may move the point to the right."
-    if similarity.verdict != "similar" and similarity.high >= SIMILAR_FROM:
-        return f"The likeness is uncertain: should it prove greater, “{regime_facts('head').title}” would do."
+    if regime in ("cut", "full") and similarity.high >= SIMILAR_FROM:
+        otherwise = regime_facts("head" if regime == "cut" else "fine-tune").title
+        return f"The likeness is uncertain: should it prove greater, “{otherwise}” would do."
     return ""
