@@ -12,7 +12,7 @@ import torch
 
 from tests.factories import class_folders
 from tlstudio.core.augment import Augmentation
-from tlstudio.core.backbones import BACKBONES, BackboneSpec, Preprocessing
+from tlstudio.core.backbones import BACKBONES, BackboneSpec, Preprocessing, backbone
 from tlstudio.core.events import ignore, never
 from tlstudio.core.plan import Plan, make_stages
 from tlstudio.engine.data import ImageStore, Normaliser
@@ -21,6 +21,7 @@ from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import fit_head
 from tlstudio.engine.loop import Judgement, train_stage
 from tlstudio.engine.networks import (
+    HeadShape,
     ModelCard,
     Network,
     build_network,
@@ -129,3 +130,32 @@ def test_a_cut_is_smaller_and_comes_back_as_it_was(spec: BackboneSpec, number: i
     images = torch.randn(2, 3, side, side)
     with torch.inference_mode():
         assert torch.equal(loaded(images), network(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "shape"),
+    [
+        ("mobilenet_v2", 1, HeadShape("linear")),
+        ("resnet18", 1, HeadShape("mlp", 16)),
+        ("swin_t", 0, HeadShape("kernel", 12)),
+        ("vit_b_16", 0, HeadShape("conv", 8)),
+        ("squeezenet1_1", 0, HeadShape("conv", 8, 2)),
+    ],
+    ids=lambda value: str(getattr(value, "kind", value)),
+)
+def test_a_cut_with_every_kind_of_head_exports(name: str, number: int, shape: HeadShape) -> None:
+    """One row of every layout, with random heads."""
+    spec = backbone(name)
+    torch.manual_seed(0)
+    joined = shape.kind != "conv"
+    network = build_network(spec, torchvision_model(spec), 2, number, joined, shape).eval()
+    for value in (*network.head.parameters(), *network.head.buffers()):
+        torch.nn.init.uniform_(value.data, 0.01, 0.3)
+    wanted = preprocessing(spec)
+    views = np.random.default_rng(0).integers(0, 256, (3, wanted.crop_px, wanted.crop_px, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        floats = Normaliser(wanted, torch.device("cpu"))(torch.from_numpy(views).permute(0, 3, 1, 2))
+        expected = (network(floats) / 1.3).softmax(1).numpy()
+    content = onnx_bytes(network, card(spec, network, number))
+    (answers,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"images": views})
+    assert np.abs(answers - expected).max() < 1e-4

@@ -215,7 +215,7 @@ class Network(nn.Module):
                 return values.permute(0, 3, 1, 2)
             case "tokens":
                 side = math.isqrt(values.shape[1] - 1)
-                return values[:, 1:].transpose(1, 2).reshape(len(values), -1, side, side)
+                return torch.unflatten(values[:, 1:].transpose(1, 2), 2, (side, side))
 
     def _last(self, images: Tensor) -> Tensor:
         values = images
