@@ -129,6 +129,25 @@ def test_much_room_is_said_where_the_network_stays_as_it_is():
     assert "race" not in advise(MANY, profile(SIMILAR_FROM + 0.2)).would_change
 
 
+def test_a_rare_class_is_named_and_not_the_number_of_all():
+    advice = advise([5000, 4])
+    assert advice.size is not None and advice.size.verdict == "few-shot"
+    assert "smallest class has only 4" in advice.reasons[0] and "very few" not in advice.reasons[0]
+    assert "more than 5 pictures in every class" in advice.would_change and "1,000" not in advice.would_change
+
+
+def test_a_cut_is_called_better_only_if_it_is():
+    assert "better than" in advise(FEW, profile(-0.5, cut_gain=0.1)).reasons[-1]
+    assert "as well as" in advise(FEW, profile(-0.5, cut_gain=0.01)).reasons[-1]
+
+
+def test_a_cut_elsewhere_has_its_own_cost():
+    advice = advise(FEW, profile(-0.5, cut_gain=0.1))
+    assert (advice.regime, advice.cut) == ("cut", "parts")
+    assert cost_of(advice, "cut") == cost_of(advice, "cut", "parts") == ""
+    assert "50%" in cost_of(advice, "cut", "edges") and "less than advised" in cost_of(advice, "cut", "edges")
+
+
 def test_the_cost_of_choosing_otherwise():
     advice = advise(FEW, profile(0.0, 0.1))
     assert advice.regime == "cut" and cost_of(advice, "cut") == ""

@@ -9,7 +9,7 @@ import pytest
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, Part
 from tlstudio.core.errors import StudioError
-from tlstudio.core.split import Split, hold_out, split
+from tlstudio.core.split import Split, folds, hold_out, split
 
 
 def index_of(rows: list[tuple[int, Part | None, str]]) -> DatasetIndex:
@@ -109,3 +109,17 @@ def test_too_few_pictures_to_judge_are_refused():
 def test_a_class_of_one_picture_teaches():
     parts = split(index_of(plain([1, 10])), seed=0)
     assert 0 in parts.train
+
+
+def test_copies_stay_together_and_every_picture_is_judged_once() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], [30, 12, 1]).tolist()
+    groups = [f"{target}-{rng.integers(8) if target < 2 else 0}" for target in targets]
+    dealt = folds(targets, groups, 3, seed=1)
+    assert len(dealt) == 3
+    for teaching, judging in dealt:
+        assert not {groups[i] for i in teaching} & {groups[i] for i in judging}
+        assert sorted(teaching + judging) == list(range(43))
+        assert {targets[i] for i in judging} == {0, 1}, "the only picture of a class teaches"
+    assert sorted(i for _, judging in dealt for i in judging) == list(range(42))
+    assert folds([0, 1], ["a", "b"], 3, seed=0) == []

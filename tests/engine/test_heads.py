@@ -61,6 +61,14 @@ def test_every_kind_tells_blobs_apart_and_is_honest_about_it(kind: str) -> None:
     assert abs(probabilities.max(1).mean() - right.mean()) < 0.12
 
 
+def test_a_stop_while_the_epochs_are_chosen_keeps_the_best_network_so_far() -> None:
+    features, targets = blobs(120, 3, 20, seed=1, spread=0.6)
+    asked = iter(range(1000))
+    head = fit_mlp(features, targets, [str(i) for i in range(120)], 3, 0, ignore, lambda: next(asked) >= 20)
+    fresh, truth = blobs(90, 3, 20, seed=2, spread=0.6)
+    assert (head.logits(fresh).argmax(1) == truth).mean() > 0.8
+
+
 def test_a_convolutional_head_sees_where_things_are() -> None:
     """Horizontal and vertical edges have the same mean: pooled features cannot tell them apart, maps can."""
     rng = np.random.default_rng(0)
@@ -132,9 +140,10 @@ def test_a_class_with_one_picture_is_still_taught() -> None:
     features, targets = blobs(21, 3, 10, seed=3)
     lonely = np.r_[np.flatnonzero(targets != 2), np.flatnonzero(targets == 2)[:1]]
     head = fit_head(features[lonely], targets[lonely], [str(i) for i in lonely], 3, seed=0)
-    assert head.temperature == 1.0
+    assert head.judged is not None and sorted(head.judged) == list(range(14)), "the lonely one only teaches"
     logits = head.logits(features)
     assert logits.shape == (21, 3) and np.isfinite(logits).all()
+    assert head.c in C_VALUES["linear"] and np.isfinite(head.cv_nll)
 
 
 def test_a_picture_that_lies_in_two_classes_leaves_no_fold_with_one_class() -> None:

@@ -18,7 +18,7 @@ from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine import race as race_module
 from tlstudio.engine.perform import perform
 from tlstudio.engine.race import FoldCost
-from tlstudio.engine.trials import Trial, compared, deal, dearer_but_better, difference, judged, winner_of
+from tlstudio.engine.trials import Trial, compared, dearer_but_better, difference, judged, winner_of
 
 
 def trial(answers: str, first: int = 0) -> Trial:
@@ -59,20 +59,6 @@ def test_answers_become_a_trial() -> None:
     found = judged([7, 9], logits, np.array([0, 0]))
     assert found.right == {7: True, 9: False}
     assert found.losses == pytest.approx({7: -np.log(0.9), 9: -np.log(0.2)})
-
-
-def test_copies_stay_together_and_every_picture_is_judged_once() -> None:
-    rng = np.random.default_rng(0)
-    targets = np.repeat([0, 1, 2], [30, 12, 1]).tolist()
-    groups = [f"{target}-{rng.integers(8) if target < 2 else 0}" for target in targets]
-    dealt = deal(targets, groups, 3, seed=1)
-    assert len(dealt) == 3
-    for teaching, judging in dealt:
-        assert not {groups[i] for i in teaching} & {groups[i] for i in judging}
-        assert sorted(teaching + judging) == list(range(43))
-        assert {targets[i] for i in judging} == {0, 1}, "the only picture of a class teaches"
-    assert sorted(i for _, judging in dealt for i in judging) == list(range(42))
-    assert deal([0, 1], ["a", "b"], 3, seed=0) == []
 
 
 def test_the_epochs_that_fit_the_time() -> None:

@@ -140,9 +140,13 @@ def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advic
     else:
         regime = "cut" if cut_pays else "head"
     why = _why(regime)
+    last, at_cut = profile.depths[-1], profile.depths[profile.cut]
     if different and regime == "head":
         why = f"Yet a head on its middle does no better. {why}"
-    last, at_cut = profile.depths[-1], profile.depths[profile.cut]
+    elif regime == "cut":
+        parts = "all parts together" if at_cut is last else f"the parts up to “{at_cut.block}”"
+        clearly = profile.cut_gain > 2 * profile.cut_gain_standard_error
+        why = f"A new head on {parts} does {'better than' if clearly else 'as well as'} one on the last part alone."
     return Advice(
         regime,
         (_likeness_sentence(similarity, profile), _size_sentence(size), why),
@@ -157,15 +161,22 @@ def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advic
     )
 
 
-def cost_of(advice: Advice, regime: Regime) -> str:
-    """Return one sentence on what the probes expect of a regime that was not advised; "" for the advised one."""
-    if regime == advice.regime:
+def cost_of(advice: Advice, regime: Regime, cut: str = "") -> str:
+    """Return one sentence on what the probes expect of a choice that was not advised; "" for the advised one.
+
+    `cut` is the block after which the regime "cut" cuts, by default the advised one.
+    """
+    cut = cut or advice.cut
+    if not advice.depths or (regime == advice.regime and (regime != "cut" or cut == advice.cut)):
         return ""
-    if regime not in advice.expected or advice.regime not in (*advice.expected, "fine-tune", "full"):
-        return "It takes longer. What it makes is kept only if it beats the new head." if advice.depths else ""
+    if regime not in advice.expected:
+        return "It takes longer. What it makes is kept only if it beats the new head."
     promised = advice.expected[regime]
-    best = advice.expected.get(advice.regime, max(advice.expected.values()))
-    lost = best - promised
+    if regime == "cut":
+        promised = next(depth.joined_accuracy for depth in advice.depths if depth.block == cut)
+    if advice.regime not in advice.expected:
+        return f"The measurements expect {promised:.0%} with it. What was advised may do better; only trying shows."
+    lost = advice.expected[advice.regime] - promised
     if lost > 0.005:
         return f"The measurements expect {promised:.0%} with it, {lost * 100:.0f} points less than advised."
     if lost < -0.005:
@@ -202,8 +213,11 @@ def _size(class_counts: Sequence[int], profile: Profile | None) -> Size:
 
 
 def _size_sentence(size: Size) -> str:
-    amount = "many" if size.verdict in ("medium", "large") else "very few" if size.verdict == "few-shot" else "few"
-    sentence = f"{size.value:,} training pictures, about {size.median_class:,} a class, are {amount}"
+    sentence = f"{size.value:,} training pictures, about {size.median_class:,} a class"
+    if size.verdict == "few-shot":
+        sentence += f", are few where the smallest class has only {size.smallest_class:,}"
+    else:
+        sentence += ", are few" if size.verdict == "small" else ", are many"
     if size.doubling_gain is None:
         return f"{sentence}."
     points = size.doubling_gain * 100
@@ -238,7 +252,7 @@ def _why(regime: Regime) -> str:
     return {
         "head": "A new head is quick and hard to overdo.",
         "fine-tune": "That is enough to adapt the whole network gently.",
-        "cut": "A new head on the parts that help most does better than one on the last part.",
+        "cut": "",
         "full": "That is enough to train every layer anew from the old weights.",
         "scratch": "",
     }[regime]
@@ -256,10 +270,12 @@ def _would_change(size: Size, similarity: Similarity, regime: Regime, accuracy: 
 def _more_pictures(size: Size) -> str:
     if size.verdict in ("medium", "large"):
         return ""
-    return (
-        f"From {SMALL_IMAGES:,} pictures with {SMALL_MEDIAN_CLASS} a class on, training the whole network would be "
-        "advised."
-    )
+    needed = f"From {SMALL_IMAGES:,} pictures with {SMALL_MEDIAN_CLASS} a class on"
+    if size.value >= SMALL_IMAGES and size.median_class >= SMALL_MEDIAN_CLASS:
+        needed = f"With more than {FEW_SHOT_CLASS} pictures in every class"
+    elif size.verdict == "few-shot":
+        needed += f", and more than {FEW_SHOT_CLASS} in every class"
+    return f"{needed}, training the whole network would be advised."
 
 
 def _other_likeness(similarity: Similarity, regime: Regime) -> str:

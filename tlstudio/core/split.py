@@ -88,3 +88,32 @@ def hold_out(targets: Sequence[int], groups: Sequence[str], fraction: float, see
         out += taken
     held = set(out)
     return [i for i in range(len(targets)) if i not in held], sorted(held)
+
+
+def folds(targets: Sequence[int], groups: Sequence[str], count: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Return (teaching, judged) positions a fold: the groups of every class are dealt out in turn.
+
+    No group lies on both sides, and one rare class spoils no other: a picture is judged once, or teaches in every fold
+    if nothing else of its class would. Empty unless two classes have two groups each.
+    """
+    rng = np.random.default_rng(seed)
+    classes = np.asarray(targets)
+    first, number_of = np.unique(np.asarray(groups), return_index=True, return_inverse=True)[1:]
+    fold_of = np.zeros(len(first), int)
+    dealt, judgeable = 0, 0
+    for target in np.unique(classes):
+        own = rng.permutation(np.flatnonzero(classes[first] == target))
+        fold_of[own] = (dealt + np.arange(len(own))) % count
+        dealt += len(own)
+        judgeable += len(own) >= 2
+    if judgeable < 2:
+        return []
+    found = []
+    for number in range(count):
+        # A group that lies in two classes may leave one of them without a teacher: its pictures are not judged then.
+        judged = np.flatnonzero(fold_of[number_of] == number)
+        teaching = np.setdiff1d(np.arange(len(classes)), judged)
+        judged = judged[np.isin(classes[judged], classes[teaching])]
+        if len(judged):
+            found.append((np.setdiff1d(np.arange(len(classes)), judged).tolist(), judged.tolist()))
+    return found

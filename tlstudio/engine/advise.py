@@ -29,7 +29,7 @@ from tlstudio.engine.feature_cache import feature_key
 if TYPE_CHECKING:
     import torch
 
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 """To be raised when the same pictures would give other figures."""
 NOTHING_MEASURED = "Nothing could be measured: at least two classes need two different pictures each."
 

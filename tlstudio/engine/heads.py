@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, ShouldStop, ignore, never
 from tlstudio.core.progress import Pace
+from tlstudio.core.split import folds
 from tlstudio.engine.calibration import fit_temperature, negative_log_likelihood
 from tlstudio.engine.networks import ConvHead, KernelHead
 
@@ -27,13 +28,14 @@ C_VALUES: dict[Fitted, tuple[float, ...]] = {
     "svm": tuple(float(c) for c in np.logspace(-6, 0, 7)),
     "svm-rbf": tuple(float(c) for c in np.logspace(-1, 3, 5)),
 }
-FOLDS = 5
+FOLDS, FOLDS_OF_MANY = 5, 3
 MANY_IMAGES = 2000
 """From here on three folds and every second C: the choice is stable, the time is not."""
 FLAT_COLUMN = 0.1
 """A feature that hardly varies among the training pictures is taken to vary by this share of what features do. Without
 it a channel that slept in training and wakes for a new picture would outvote all others."""
 MARGIN_RANGE = 100.0
+MOST_IMAGES_OF_A_KERNEL = 8000
 IMBALANCED_FROM = 3.0
 """Ratio of the largest to the smallest class from which a head that weighs classes alike is tried."""
 
@@ -48,7 +50,9 @@ class FittedHead(msgspec.Struct, frozen=True):
     cv_nll: float
     """Mean negative log-likelihood over the folds, in nats, at the chosen C; infinite where there were none."""
     held_out: np.ndarray | None = None
-    """Logits (images, classes) of every picture by the fold that left it out; None where there were no folds."""
+    """Logits (judged pictures, classes) by the fold that left each out; None where there were no folds."""
+    judged: np.ndarray | None = None
+    """Positions of the judged pictures; a class with one picture is not judged."""
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return (images, classes) for features, or for maps as they were fitted on."""
@@ -94,10 +98,16 @@ def fit_head(
     they teach, but do not judge. Of strongly imbalanced classes every class gets the same weight where that gains
     balanced accuracy. Source of that: Kang et al. 2020, "Decoupling representation and classifier".
     """
+    if kind == "svm-rbf" and len(targets) > MOST_IMAGES_OF_A_KERNEL:
+        raise StudioError(
+            f"A radial kernel compares every picture with every other: {len(targets):,} are too many for it.",
+            f"Choose another head, or at most {MOST_IMAGES_OF_A_KERNEL:,} training pictures.",
+        )
     # The matrices are small: a second thread costs more in waiting than it saves, and much more on a busy computer.
     with threadpool_limits(1, "blas"):
         counts = np.bincount(targets, minlength=classes)
-        folds = _folds(features, targets, groups, seed)
+        count = FOLDS if len(targets) < MANY_IMAGES else FOLDS_OF_MANY
+        dealt = [(np.array(fit), np.array(judge)) for fit, judge in folds(targets.tolist(), groups, count, seed)]
 
         def path(chosen: np.ndarray | slice, balanced: bool) -> _Path:
             shown, wanted = features[chosen], targets[chosen]
@@ -106,17 +116,18 @@ def fit_head(
                 wanted = np.tile(wanted, 1 + len(views))
             return _PATHS[kind](shown, wanted, classes, block_channels, balanced)
 
-        found = _search(kind, lambda chosen: path(chosen, False), features, targets, classes, folds, emit, should_stop)
+        found = _search(kind, lambda chosen: path(chosen, False), features, targets, classes, dealt, emit, should_stop)
         balanced = False
+        judged = _judged(dealt) if dealt else None
         if counts.max() >= IMBALANCED_FROM * counts[counts > 0].min() and found.held_out is not None:
             other = _search(
-                kind, lambda chosen: path(chosen, True), features, targets, classes, folds, emit, should_stop
+                kind, lambda chosen: path(chosen, True), features, targets, classes, dealt, emit, should_stop
             )
-            if other.held_out is not None and _gains_balanced_accuracy(other.held_out, found.held_out, targets):
+            if other.held_out is not None and _gains_balanced_accuracy(other.held_out, found.held_out, targets[judged]):
                 found, balanced = other, True
         module = path(slice(None), balanced).fit(found.c).module()
-    temperature = 1.0 if found.held_out is None else _temperature(kind, found.held_out, targets)
-    return FittedHead(module.eval(), found.c, temperature, found.nll, found.held_out)
+    temperature = 1.0 if found.held_out is None else _temperature(kind, found.held_out, targets[judged])
+    return FittedHead(module.eval(), found.c, temperature, found.nll, found.held_out, judged)
 
 
 def _temperature(kind: Fitted, held_out: np.ndarray, targets: np.ndarray) -> float:
@@ -138,23 +149,25 @@ def _search(
     features: np.ndarray,
     targets: np.ndarray,
     classes: int,
-    folds: list[tuple[np.ndarray, np.ndarray]],
+    dealt: list[tuple[np.ndarray, np.ndarray]],
     emit: Emit,
     should_stop: ShouldStop,
 ) -> _Found:
     """Return the C with the lowest loss on held-out pictures."""
     values = C_VALUES[kind] if len(targets) < MANY_IMAGES else C_VALUES[kind][::2]
     best = _Found(values[len(values) // 2], float("inf"), None)
-    paths = [(path(fit), judge) for fit, judge in folds]
+    paths = [(path(fit), judge) for fit, judge in dealt]
+    judged = _judged(dealt) if dealt else np.arange(0)
     worse = 0
     pace = Pace(emit, "Fitting the new head", len(values))
-    for tried, c in enumerate(values if folds else (), 1):
-        held_out = np.zeros((len(targets), classes))
+    for tried, c in enumerate(values if dealt else (), 1):
+        answers = np.zeros((len(targets), classes))
         for fitting, judge in paths:
-            held_out[judge] = fitting.fit(c).logits(features[judge])
+            answers[judge] = fitting.fit(c).logits(features[judge])
+        held_out, truth = answers[judged], targets[judged]
         # Margins have no scale of their own, so they are compared at their best one.
-        scaled = held_out if kind == "linear" else held_out / _temperature(kind, held_out, targets)
-        nll = negative_log_likelihood(scaled, targets)
+        scaled = held_out if kind == "linear" else held_out / _temperature(kind, held_out, truth)
+        nll = negative_log_likelihood(scaled, truth)
         if nll < best.nll:
             best, worse = _Found(c, nll, held_out), 0
         else:
@@ -174,19 +187,8 @@ def _gains_balanced_accuracy(challenger: np.ndarray, champion: np.ndarray, targe
     return bool(np.mean([g.mean() for g in of_class]) > error)
 
 
-def _folds(
-    features: np.ndarray, targets: np.ndarray, groups: Sequence[str], seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (fit, judge) positions a fold; none if some class has too few distinct pictures."""
-    group_array = np.asarray(groups)
-    rarest = min(len(np.unique(group_array[targets == target])) for target in np.unique(targets))
-    count = min(FOLDS if len(targets) < MANY_IMAGES else 3, rarest)
-    if count < 2:
-        return []
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    folds = list(splitter.split(features, targets, group_array))
-    # A picture that lies in two classes ties them together, and may leave a fold with one class to learn from.
-    return folds if all(len(np.unique(targets[fit])) > 1 for fit, _ in folds) else []
+def _judged(dealt: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return np.sort(np.concatenate([judge for _, judge in dealt]))
 
 
 class Standardiser:
@@ -258,6 +260,7 @@ class _LinearPath:
         with warnings.catch_warnings():
             # At a weak penalty the optimum lies far out and the last digits do not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "The number of unique classes")  # a few pictures a class are usual
             fitted = self._model.set_params(C=c).fit(self._scaled, self._targets)
         coefficients, intercepts = fitted.coef_, fitted.intercept_
         if len(fitted.classes_) == 2:  # scikit-learn keeps one row for two classes

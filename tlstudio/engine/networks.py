@@ -62,7 +62,8 @@ class Tokens(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
+        # Not len(): an export would take the number of the example's pictures for a constant.
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
         positioned: Tensor = tokens + self.pos_embedding
         return positioned
 

@@ -64,7 +64,7 @@ class Probe:
 
     def taught_by_views(self, head: FittedHead, positions: Sequence[int], count: int) -> FittedHead:
         """Return a head that changed views of the pictures taught too, if it did better in cross-validation."""
-        if self._plan.head not in get_args(Fitted):
+        if not count or self._plan.head not in get_args(Fitted):
             return head
         mild = msgspec.structs.replace(self._plan.augmentation, wide=False, erase_share=0.0)
         name = hashlib.sha256(msgspec.json.encode(mild)).hexdigest()[:16]

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from tlstudio.core.advice import DepthScore, JoinedScore, Profile
 from tlstudio.core.events import Emit, ShouldStop, Stopped, ignore, never
 from tlstudio.core.progress import Pace
+from tlstudio.core.split import folds
 from tlstudio.engine.calibration import negative_log_likelihood
 from tlstudio.engine.heads import C_VALUES, Standardiser
 
@@ -62,18 +63,20 @@ def measure_profile(
     `groups`) never fall on both sides of a fold. None unless two classes have two different pictures each. `quick`
     takes three folds and leaves the effect of doubling out. Raises Stopped.
     """
-    folds = _folds(targets, groups, QUICK_FOLDS if quick else FOLDS, seed)
-    if not folds:
+    dealt = folds(targets.tolist(), groups, QUICK_FOLDS if quick else FOLDS, seed)
+    if not dealt:
         return None
+    whole: list[_Fold] = [(np.array(fit), np.array(judge)) for fit, judge in dealt]
+    judged = np.sort(np.concatenate([judge for _, judge in whole]))
     measurements = 2 * len(channels) - quick
     pace = Pace(emit, "Measuring which part of the network helps", measurements)
     done = 0
 
-    def right(first_block: int, last_block: int, folds: list[_Fold]) -> np.ndarray:
+    def right(first_block: int, last_block: int, some: list[_Fold]) -> np.ndarray:
         nonlocal done
         ends = np.cumsum((0, *channels))
         columns = features[:, ends[first_block] : ends[last_block + 1]]
-        answers = _right(columns, targets, folds, channels[first_block : last_block + 1])
+        answers: np.ndarray = _right(columns, targets, some, channels[first_block : last_block + 1])[judged]
         done += 1
         pace.step(done)
         if should_stop():
@@ -83,11 +86,11 @@ def measure_profile(
     depths = range(len(channels))
     # The matrices are small: a second thread costs more in waiting than it saves.
     with threadpool_limits(1, "blas"):
-        alone = np.stack([right(depth, depth, folds) for depth in depths])
-        joined = np.stack([alone[0], *(right(0, depth, folds) for depth in depths[1:])])
+        alone = np.stack([right(depth, depth, whole) for depth in depths])
+        joined = np.stack([alone[0], *(right(0, depth, whole) for depth in depths[1:])])
         doubling = None
         if not quick:
-            doubling = alone[-1].astype(float) - right(depths[-1], depths[-1], _halved(folds, targets, seed))
+            doubling = alone[-1].astype(float) - right(depths[-1], depths[-1], _halved(whole, targets, seed))
     scores = tuple(
         DepthScore(name, *_score(by_itself), *_score(with_those_before))
         for name, by_itself, with_those_before in zip(block_names, alone, joined, strict=True)
@@ -118,10 +121,15 @@ def _similarity(last_wrong: np.ndarray, middle_wrong: np.ndarray, seed: int) -> 
     images = len(last_wrong)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    # The middle's best is chosen on the pictures that a resample leaves out: chosen on the drawn ones it would look
+    # better than it is, and the pictures more different.
+    left_out = (drawn == 0).astype(np.int64)
+    chosen = (left_out @ middle_wrong.T).argmin(1)
+    middle = (drawn @ middle_wrong.T)[np.arange(RESAMPLES), chosen]
     # The half mistake that keeps the share finite is as uncertain as everything else: where hardly any mistakes are
     # made there is nothing to compare, and the interval has to say so.
     halves = rng.gamma(HALF_A_MISTAKE, size=(2, RESAMPLES))
-    resampled = _removed(drawn @ last_wrong + halves[0], (drawn @ middle_wrong.T).min(1) + halves[1])
+    resampled = _removed(drawn @ last_wrong + halves[0], middle + halves[1])
     value = float(_removed(last_wrong.sum() + HALF_A_MISTAKE, middle_wrong.sum(1).min() + HALF_A_MISTAKE))
     low, high = np.percentile(resampled, [2.5, 97.5])
     return value, min(float(low), value), max(float(high), value)
@@ -147,46 +155,26 @@ _Fold = tuple[np.ndarray, np.ndarray]
 """Positions to fit on, and to judge on."""
 
 
-def _folds(targets: np.ndarray, groups: Sequence[str], count: int, seed: int) -> list[_Fold]:
-    """Return folds in which the groups of every class are dealt out in turn.
-
-    Unlike a splitter that wants as many groups a class as folds, this lets one rare class spoil no other. Empty unless
-    two classes have two groups each.
-    """
-    rng = np.random.default_rng(seed)
-    first, number_of = np.unique(np.asarray(groups), return_index=True, return_inverse=True)[1:]
-    fold_of = np.zeros(len(first), int)
-    dealt, judgeable = 0, 0
-    for target in np.unique(targets):
-        own = rng.permutation(np.flatnonzero(targets[first] == target))
-        fold_of[own] = (dealt + np.arange(len(own))) % count
-        dealt += len(own)
-        judgeable += len(own) >= 2
-    if judgeable < 2:
-        return []
-    fold = fold_of[number_of]
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
-
-
-def _halved(folds: list[_Fold], targets: np.ndarray, seed: int) -> list[_Fold]:
+def _halved(whole: list[_Fold], targets: np.ndarray, seed: int) -> list[_Fold]:
     """Return the folds with half of every class to fit on, rounded up, and the same pictures to judge on."""
     rng = np.random.default_rng(seed)
     halved = []
-    for fit, judge in folds:
+    for fit, judge in whole:
         of_class = [rng.permutation(fit[targets[fit] == target]) for target in np.unique(targets[fit])]
         halved.append((np.concatenate([members[: (len(members) + 1) // 2] for members in of_class]), judge))
     return halved
 
 
-def _right(features: np.ndarray, targets: np.ndarray, folds: list[_Fold], channels: Sequence[int]) -> np.ndarray:
+def _right(features: np.ndarray, targets: np.ndarray, some: list[_Fold], channels: Sequence[int]) -> np.ndarray:
     """Return which pictures a linear head gives their class, each by the fold that left it out, at the best C."""
-    paths = [_Path(features, targets, fit, judge, channels) for fit, judge in folds]
+    paths = [_Path(features, targets, fit, judge, channels) for fit, judge in some]
+    judged = np.concatenate([judge for _, judge in some])
     best_loss, right, worse = float("inf"), np.zeros(len(targets), bool), 0
     for c in C_VALUES["linear"][::2]:
         logits = np.zeros((len(targets), targets.max() + 1))
         for path in paths:
             logits[path.judge] = path.logits(c, logits.shape[1])
-        loss = negative_log_likelihood(logits, targets)
+        loss = negative_log_likelihood(logits[judged], targets[judged])
         if loss < best_loss:
             best_loss, right, worse = loss, logits.argmax(1) == targets, 0
         else:

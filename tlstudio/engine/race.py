@@ -21,10 +21,10 @@ from tlstudio.core.events import BatchEnded, Emit, Event, Progress, RaceChanged,
 from tlstudio.core.jobs import Race
 from tlstudio.core.plan import Stage, make_stages
 from tlstudio.core.progress import Pace
-from tlstudio.core.regimes import FITTED, Regime, regime_facts, require_head
+from tlstudio.core.regimes import FITTED, Regime, regime_facts
 from tlstudio.core.results import RaceRow
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.core.split import Split, hold_out
+from tlstudio.core.split import Split, folds, hold_out
 from tlstudio.engine.devices import choose_device, set_threads
 from tlstudio.engine.execution import measure_execution
 from tlstudio.engine.features import SHOWING
@@ -32,7 +32,7 @@ from tlstudio.engine.old_network import OldNetwork
 from tlstudio.engine.profile import measure_profile, measuring_order
 from tlstudio.engine.setup import set_up
 from tlstudio.engine.train import BLEND_SHARES, CHOICE_FRACTION, Training, train, wilson
-from tlstudio.engine.trials import COST_ORDER, Fold, Trial, compared, deal, dearer_but_better, judged, winner_of
+from tlstudio.engine.trials import COST_ORDER, Fold, Trial, compared, dearer_but_better, judged, winner_of
 from tlstudio.engine.weights import resolve
 
 FOLDS = 3
@@ -78,7 +78,6 @@ def race(job: Race, emit: Emit, should_stop: ShouldStop) -> Raced:
         raise StudioError("A race needs time.", "Give a number of minutes above 0.")
     if not job.stop_before_training:
         RunFolder(Path(job.train.run).absolute()).require_empty()
-    require_head("head", job.train.head)
     course = _Course(job, started, emit, should_stop)
     rows = course.run()
     winner = next(row.regime for row in rows if row.winner)
@@ -164,7 +163,7 @@ class _Course:
         racing = [self._index.images[position] for position in positions]
         targets, groups = [image.class_index for image in racing], [image.sha256 for image in racing]
         if len(racing) < MANY_IMAGES:
-            dealt = deal(targets, groups, FOLDS, self._plan.seed)
+            dealt = folds(targets, groups, FOLDS, self._plan.seed)
         else:
             dealt = [hold_out(targets, groups, JUDGED_OF_MANY, self._plan.seed)]
         self._folds = [

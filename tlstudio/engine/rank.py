@@ -75,14 +75,14 @@ def _row(
         raise Stopped
     if head.held_out is None:
         raise _too_few()
-    right = int((head.held_out.argmax(1) == targets).sum())
+    answers = head.held_out.argmax(1) == targets[head.judged]
     side = old.preprocessing.crop_px
     speed = forward_speed(old.network, side)
     return RankRow(
         spec.name,
         weights.name,
-        right / len(targets),
-        wilson(right, len(targets)),
+        float(answers.mean()),
+        wilson(int(answers.sum()), len(answers)),
         training_images / speed,
         speed,
         forward_memory_mb(old.network, side, BATCH_SIZE),

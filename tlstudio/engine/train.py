@@ -233,8 +233,8 @@ class Training:
         self.probe.look(positions)
         speed = len(positions) / (time.monotonic() - started)
         head = self.probe.fit(self.train)
-        if stage.views:
-            head = self.probe.taught_by_views(head, self.train, stage.views)
+        self._views = stage.views
+        head = self.probe.taught_by_views(head, self.train, self._views)
         self._put_on(head)
         train_logits = head.logits(self.probe.features[self.train])
         val_logits = head.logits(self.probe.features[self.val])
@@ -269,7 +269,7 @@ class Training:
                 )
             )
             return self.kept
-        champion = self.probe.fit(fit)
+        champion = self.probe.taught_by_views(self.probe.fit(fit), fit, self._views)
         self._put_on(champion)
         if stage.from_scratch:
             self.forget()

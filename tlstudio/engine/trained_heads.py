@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -110,10 +111,11 @@ def _fit(
 ) -> FittedHead:
     """Find the number of epochs on a held-out fifth, then train for so long on all; a stop ends either early."""
     stay, out = hold_out(targets.tolist(), groups, CHOICE_FRACTION, seed)
-    best_epochs, best_loss, best_logits = MAX_EPOCHS // 4, float("inf"), None
+    best_epochs, best_loss = MAX_EPOCHS // 4, float("inf")
+    best_logits = np.zeros((0, 0))
     pace = Pace(emit, "Training the new head", MAX_EPOCHS)
     if out:
-        head = _begin(make, seed)
+        head = best_head = _begin(make, seed)
         epochs = _epochs(head, answer, inputs, targets, np.array(stay), seed)
         for epoch in range(1, MAX_EPOCHS + 1):
             next(epochs)
@@ -123,17 +125,19 @@ def _fit(
             pace.step(epoch)
             if loss < best_loss:
                 best_epochs, best_loss, best_logits = epoch, loss, logits
+                best_head = copy.deepcopy(head)
             elif epoch - best_epochs >= PATIENCE:
                 break
-            if should_stop():
-                break
+            if should_stop():  # there is no time to learn from all pictures: this one knows four fifths of them
+                temperature = fit_temperature(best_logits, targets[out])
+                return FittedHead(best_head.eval(), LEARNING_RATE, temperature, best_loss)
     head = _begin(make, seed)
     epochs = _epochs(head, answer, inputs, targets, np.arange(len(targets)), seed)
     for _ in range(best_epochs):
         next(epochs)
         if should_stop():
             break
-    temperature = 1.0 if best_logits is None else fit_temperature(best_logits, targets[out])
+    temperature = fit_temperature(best_logits, targets[out]) if out else 1.0
     return FittedHead(head.eval(), LEARNING_RATE, temperature, best_loss)
 
 

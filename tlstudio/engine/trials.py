@@ -11,7 +11,6 @@ from scipy.stats import binomtest
 
 from tlstudio.core.regimes import Regime, regime_facts
 from tlstudio.core.results import Interval
-from tlstudio.core.split import hold_out
 
 COST_ORDER: tuple[Regime, ...] = ("head", "cut", "fine-tune", "full", "scratch")
 """Cheapest first."""
@@ -60,26 +59,6 @@ def winner_of(trials: dict[Regime, Trial]) -> Regime:
     done = [regime for regime in COST_ORDER if regime in trials]
     best = max(done, key=lambda regime: sum(trials[regime].right[i] for i in shared))
     return next(regime for regime in done if difference(trials[best], trials[regime])[1][0] <= 0)
-
-
-def deal(targets: Sequence[int], groups: Sequence[str], folds: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Return (teaching, judged) positions a fold: stratified, copies on one side.
-
-    Every picture is judged once, but for classes that would have nothing left to learn from: their pictures teach.
-    """
-    rest, held_out = list(range(len(targets))), []
-    for left in range(folds, 1, -1):
-        stay, out = hold_out([targets[i] for i in rest], [groups[i] for i in rest], 1 / left, seed)
-        held_out.append([rest[i] for i in out])
-        rest = [rest[i] for i in stay]
-    held_out.append(rest)
-    dealt = []
-    for fold in held_out:
-        known = {targets[i] for i in set(range(len(targets))) - set(fold)}
-        chosen = [i for i in fold if targets[i] in known]
-        if chosen:
-            dealt.append((sorted(set(range(len(targets))) - set(chosen)), chosen))
-    return dealt
 
 
 def compared(trial: Trial, winner: Trial) -> str:
