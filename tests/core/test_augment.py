@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlstudio.core.augment import Augmentation, augmentation_for, random_square
+from tlstudio.core.augment import (
+    VIEWED_BELOW_IMAGES,
+    Augmentation,
+    augmentation_for,
+    changes_in_words,
+    learns_from_changes,
+    random_square,
+)
 from tlstudio.core.plan import make_stages
-from tlstudio.core.regimes import REGIME_NAMES
+from tlstudio.core.regimes import FITTED, HEAD_NAMES, REGIME_NAMES, Regime
 
 SIDE_PX = 32
 DRAWS = 60
@@ -106,3 +113,36 @@ def test_only_where_every_layer_learns_anew_are_changes_wide(regime):
     learns_evenly = any(stage.body_lr_span == 1.0 for stage in make_stages(regime, 100, "cpu", 32, "sgd"))
     assert wanted.wide == learns_evenly
     assert (wanted.erase_share > 0) == learns_evenly
+
+
+def said(regime: Regime, head: str = "linear", images: int = 5000, **allowed: bool) -> str:
+    wanted = augmentation_for(regime, **{"mirror": False, "turned": False, "recoloured": False, **allowed})
+    return changes_in_words(regime, head, images, wanted)
+
+
+def test_what_is_said_of_changes_names_the_allowed_ones_only():
+    assert said("fine-tune") == "While learning, pictures are cut a little at random."
+    assert said("fine-tune", mirror=True, turned=True, recoloured=True) == (
+        "While learning, pictures are cut a little, mirrored, turned by quarters and slightly recoloured at random."
+    )
+    for regime in ("full", "scratch"):
+        assert "turned" not in said(regime) and "recoloured" not in said(regime)
+        assert "turned by any angle" in said(regime, turned=True)
+        assert "or strongly recoloured" in said(regime, recoloured=True)
+
+
+@pytest.mark.parametrize("regime", REGIME_NAMES)
+def test_wide_changes_are_said_where_they_are_made(regime):
+    wide = augmentation_for(regime, mirror=True, turned=True, recoloured=True).wide
+    assert ("sheared" in said(regime)) == ("One in 10 loses a rectangle" in said(regime)) == wide
+
+
+@pytest.mark.parametrize("regime", REGIME_NAMES)
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("images", [VIEWED_BELOW_IMAGES - 1, VIEWED_BELOW_IMAGES])
+def test_a_new_head_is_said_to_learn_from_changes_where_it_does(regime, head, images):
+    views = make_stages(regime, images, "cpu", 32, "sgd")[0].views
+    learns = regime not in FITTED or (views > 0 and head not in ("mlp", "conv"))
+    assert learns_from_changes(regime, head, images) == learns
+    assert ("as they are" in said(regime, head, images)) != learns
+    assert ("if that proves better" in said(regime, head, images)) == (learns and regime in FITTED)

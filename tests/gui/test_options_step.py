@@ -12,9 +12,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox, QToolButton, QWidget
 
 from tests.factories import class_folders
-from tlstudio.core.augment import Augmentation
-from tlstudio.core.plan import VIEWED_BELOW_IMAGES
-from tlstudio.gui.widgets.augmentation_preview import AugmentationPreview, changes_in_words, draw_examples
+from tlstudio.core.augment import VIEWED_BELOW_IMAGES, Augmentation
+from tlstudio.core.regimes import HEAD_NAMES
+from tlstudio.gui.widgets.augmentation_preview import AugmentationPreview, draw_examples
 from tlstudio.gui.wizard.options_step import OptionsStep
 
 LEFT = Qt.MouseButton.LeftButton
@@ -67,7 +67,7 @@ def half(colours: tuple[str, str], path: Path) -> str:
 
 def test_the_answers_are_kept(step):
     assert (step.mirror(), step.turned(), step.recoloured()) == (True, False, True)
-    step.show_regime("fine-tune")
+    step.show_regime("fine-tune", "linear")
     for question in questions(step):
         QTest.keyClick(question, Qt.Key.Key_Space)
     assert (step.mirror(), step.turned(), step.recoloured()) == (False, True, False)
@@ -76,34 +76,34 @@ def test_the_answers_are_kept(step):
 def test_questions_that_do_not_matter_cannot_be_answered(step, pictures):
     step.show_pictures(pictures * VIEWED_BELOW_IMAGES)
     for regime in ("head", "cut"):
-        step.show_regime(regime)
+        step.show_regime(regime, "linear")
         assert not any(question.isEnabled() for question in questions(step))
         assert "as they are" in visible_text(step)
         assert not preview_of(step).isVisible()
-    step.show_regime("full")
+    step.show_regime("full", "linear")
     assert all(question.isEnabled() for question in questions(step))
-    assert "as they are" not in visible_text(step) and "sometimes strongly" in visible_text(step)
+    assert "as they are" not in visible_text(step) and "strongly recoloured" in visible_text(step)
     assert preview_of(step).isVisible()
 
 
 def test_a_head_on_few_pictures_asks_too(step, pictures):
     step.show_pictures(pictures)
-    step.show_regime("head")
+    step.show_regime("head", "linear")
     assert all(question.isEnabled() for question in questions(step))
-    assert "few pictures" in visible_text(step)
+    assert "pictures are few" in visible_text(step)
 
 
 def test_epochs_are_a_question_where_the_network_learns(step):
     QTest.mouseClick(step.findChild(QToolButton), LEFT)
     epochs = step.findChild(QSpinBox)
     for regime, asked in (("head", False), ("cut", False), ("fine-tune", True), ("scratch", True)):
-        step.show_regime(regime)
+        step.show_regime(regime, "linear")
         assert epochs.isEnabled() == asked
 
 
 def test_an_answer_renews_the_preview(qtbot, step, pictures):
     step.show_pictures(pictures)
-    step.show_regime("fine-tune")
+    step.show_regime("fine-tune", "linear")
     preview = preview_of(step)
     qtbot.waitUntil(lambda: len(preview.examples()) == 2)
     before = preview.examples()
@@ -116,7 +116,7 @@ def test_an_answer_renews_the_preview(qtbot, step, pictures):
 
 def test_other_pictures_are_shown_on_demand(qtbot, step, pictures):
     step.show_pictures(pictures)
-    step.show_regime("fine-tune")
+    step.show_regime("fine-tune", "linear")
     preview = preview_of(step)
     qtbot.waitUntil(lambda: len(preview.examples()) == 2)
     seen = {example.path for example in preview.examples()}
@@ -147,7 +147,7 @@ def test_pictures_that_cannot_be_opened_are_passed_over(tmp_path, pictures):
 
 
 def test_if_nothing_can_be_opened_it_is_said(qtbot, step, tmp_path, pictures):
-    step.show_regime("fine-tune")
+    step.show_regime("fine-tune", "linear")
     preview = preview_of(step)
     with qtbot.waitSignal(preview.renewed):
         step.show_pictures([str(tmp_path / "gone.jpg")])
@@ -158,12 +158,36 @@ def test_if_nothing_can_be_opened_it_is_said(qtbot, step, tmp_path, pictures):
 
 
 def test_a_screen_reader_hears_what_is_shown(qtbot, step, pictures):
-    step.show_regime("fine-tune")
+    step.show_regime("fine-tune", "linear")
     with qtbot.waitSignal(preview_of(step).renewed):
         step.show_pictures(pictures)
     name = Path(preview_of(step).examples()[0].path).name
     spoken = [widget for widget in preview_of(step).findChildren(QWidget) if widget.accessibleName().startswith(name)]
-    assert [widget.accessibleDescription() for widget in spoken] == [
-        "While learning, pictures are cut a little, mirrored, recoloured at random."
-    ]
-    assert "turned" in changes_in_words(Augmentation(turned=True))
+    said = "While learning, pictures are cut a little, mirrored and slightly recoloured at random."
+    assert [widget.accessibleDescription() for widget in spoken] == [said]
+    assert said in visible_text(step)
+    QTest.keyClick(questions(step)[0], Qt.Key.Key_Space)
+    assert "mirrored" not in visible_text(step) and "mirrored" not in spoken[0].accessibleDescription()
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_a_head_that_is_not_taught_by_changes_asks_for_none(step, pictures, head):
+    step.show_pictures(pictures)
+    step.show_regime("cut", head)
+    taught = head in ("linear", "svm", "svm-rbf")
+    assert all(question.isEnabled() == taught for question in questions(step))
+    assert preview_of(step).isVisible() == taught
+    assert ("as they are" in visible_text(step)) != taught
+
+
+def test_a_seed_counts_once_it_is_typed_to_its_end(qtbot, step):
+    QTest.mouseClick(step.findChild(QToolButton), LEFT)
+    seed = step.findChildren(QSpinBox)[1]
+    heard: list[int] = []
+    step.seed_chosen.connect(heard.append)
+    seed.setFocus()
+    seed.selectAll()
+    QTest.keyClicks(seed, "17")
+    assert heard == []
+    QTest.keyClick(seed, Qt.Key.Key_Return)
+    assert heard == [17] and step.seed() == 17

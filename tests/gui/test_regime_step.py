@@ -367,8 +367,24 @@ def test_weights_that_come_later_are_measured_too(step):
 def test_other_pictures_forget_everything(step):
     measured(step, DIFFERENT)
     QTest.mouseClick(step.chart.quarter("full"), LEFT)
+    step.forget()
     step.show_counts(MANY)
     assert step.wants_measuring() and step.regime() == "fine-tune"
+
+
+def test_another_seed_is_measured_anew_and_each_is_remembered(step, qtbot):
+    measured(step, DIFFERENT)
+    QTest.mouseClick(step.chart.quarter("full"), LEFT)
+    step.show_counts(FEW, seed=7)
+    assert step.wants_measuring() and step.chart.place() is None and not step.advice().depths
+    assert step.regime() == "full"
+    step.measure(Advise(folders=(), seed=7))
+    with qtbot.waitSignal(step.stop_requested):
+        step.show_counts(FEW)
+    step.receive(JobEnded(status="finished", result=msgspec.to_builtins(advise(FEW, SIMILAR))))
+    assert step.advice().regime == "cut" and not step.wants_measuring()
+    step.show_counts(FEW, seed=7)
+    assert step.wants_measuring()
 
 
 def test_choosing_against_the_advice_tells_its_cost_and_moves_nothing(step):
@@ -391,6 +407,9 @@ def test_the_cut_is_the_advised_one_until_it_is_moved(step):
     QTest.keyClick(step.network, Qt.Key.Key_Right)
     assert step.cut() == "parts"
     assert "Cut after “parts”" in texts(step)
+    assert f"Against the advice. {cost_of(advise(FEW, DIFFERENT), 'cut', 'parts')}" in texts(step)
+    QTest.keyClick(step.network, Qt.Key.Key_Left)
+    assert step.cut() == "textures" and "Against the advice" not in texts(step)
     QTest.mouseClick(step.chart.quarter("head"), LEFT)
     assert step.cut() == ""
 
@@ -520,6 +539,65 @@ def test_a_race_waits_for_the_measurements(step):
     assert not start.isEnabled() and start.toolTip()
     step.receive(JobEnded(status="stopped"))
     assert start.isEnabled()
+
+
+def test_a_race_waits_for_other_measurements_too(step):
+    measured(step)
+    start = next(found for found in step.race.findChildren(QPushButton) if "Race" in found.text())
+    step.allow_race("The networks are being compared.")
+    step.show_backbone(backbone("resnet18"))
+    assert not start.isEnabled() and start.toolTip() == "The networks are being compared."
+    step.allow_race("")
+    assert start.isEnabled()
+
+
+WON = (
+    RaceRow("head", "done", 20, 0.8, (0.7, 0.9)),
+    RaceRow("full", "done", 20, 0.9, (0.8, 0.95), winner=True),
+)
+RACED = {"rows": msgspec.to_builtins(WON), "winner": "full", "run": None}
+
+
+@pytest.mark.parametrize("other", ["backbone", "pictures", "seed"])
+def test_a_race_of_something_else_is_forgotten(step, other):
+    (weights_dir() / "alexnet-mine.pth").write_bytes(b"weights")
+    measured(step)
+    step.race.begin()
+    step.race.receive(JobEnded(status="finished", result=RACED))
+    assert step.race.winner() == WON[1]
+    step.show_backbone(backbone("resnet18"))
+    assert step.race.winner() == WON[1]
+    show_other(step, other)
+    assert step.race.winner() is None and step.race.message() == ""
+    pushed(step, "Choose the winner")
+    assert step.regime() == step.advice().regime
+
+
+@pytest.mark.parametrize("other", ["backbone", "pictures", "seed"])
+def test_a_race_that_is_outdated_is_stopped_and_what_it_still_says_is_not_shown(step, qtbot, other):
+    (weights_dir() / "alexnet-mine.pth").write_bytes(b"weights")
+    measured(step)
+    step.race.begin()
+    with qtbot.waitSignal(step.race.stop_requested):
+        show_other(step, other)
+    step.race.receive(RaceChanged(rows=WON, seconds_left=1.0))
+    assert not step.race.is_running() and step.race.winner() is None
+    step.race.receive(JobEnded(status="finished", result=RACED))
+    assert step.race.winner() is None and step.race.message() == ""
+    step.race.begin()
+    step.race.receive(JobEnded(status="finished", result=RACED))
+    assert step.race.winner() == WON[1]
+
+
+def show_other(step: RegimeStep, other: str) -> None:
+    match other:
+        case "backbone":
+            step.show_backbone(backbone("alexnet"))
+        case "pictures":
+            step.forget()
+            step.show_counts(MANY)
+        case _:
+            step.show_counts(FEW, seed=1)
 
 
 def test_a_race_without_a_winner_says_so(step):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from tlstudio.core.regimes import Regime
+from tlstudio.core.regimes import FITTED, Head, Regime
 
 WIDE_STEPS = 30
 WIDELY_CHANGED: tuple[Regime, ...] = ("full", "scratch")
 """Regimes in which every layer learns so much that it needs stronger changes against learning by heart."""
 ERASE_SHARE = 0.1
+VIEWED_BELOW_IMAGES = 500
+"""With fewer training pictures a new head may learn from changed views of them too ..."""
+VIEWED_HEADS: tuple[Head, ...] = ("linear", "svm", "svm-rbf")
+"""... if it is one of these."""
 
 
 class Augmentation(msgspec.Struct, frozen=True):
@@ -38,6 +42,35 @@ def augmentation_for(regime: Regime, mirror: bool, turned: bool, recoloured: boo
     return Augmentation(
         mirror=mirror, turned=turned, recoloured=recoloured, wide=wide, erase_share=ERASE_SHARE if wide else 0.0
     )
+
+
+def learns_from_changes(regime: str, head: str, images: int) -> bool:
+    """Tell whether training on `images` pictures shows the network, or the head alone, changed ones too."""
+    return regime not in FITTED or (images < VIEWED_BELOW_IMAGES and head in VIEWED_HEADS)
+
+
+def changes_in_words(regime: str, head: str, images: int, wanted: Augmentation) -> str:
+    """Return what training on `images` pictures makes of them, in sentences."""
+    if not learns_from_changes(regime, head, images):
+        return "The old network stays as it is, and its new head learns from the pictures as they are."
+    allowed = {"mirrored": wanted.mirror, "turned by quarters": wanted.turned, "slightly recoloured": wanted.recoloured}
+    kinds = _listed(["cut a little", *(kind for kind, may in allowed.items() if may)], "and")
+    if regime in FITTED:
+        why = "Your pictures are few, so the new head also learns from changed ones if that proves better"
+        return f"{why}: {kinds} at random."
+    sentences = [f"While learning, pictures are {kinds} at random."]
+    if wanted.wide:
+        allowed = {"turned by any angle": wanted.turned, "strongly recoloured": wanted.recoloured}
+        kinds = _listed(["sheared", "shifted", "sharpened", "blurred", *(k for k, may in allowed.items() if may)], "or")
+        sentences.append(f"Each may also be {kinds}.")
+    if wanted.erase_share:
+        sentences.append(f"One in {round(1 / wanted.erase_share)} loses a rectangle.")
+    return " ".join(sentences)
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """Return "a, b and c", with `last` for the "and"."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def random_square(

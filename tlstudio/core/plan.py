@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from tlstudio.core.advice import Advice
-from tlstudio.core.augment import Augmentation
+from tlstudio.core.augment import VIEWED_BELOW_IMAGES, Augmentation
 from tlstudio.core.regimes import FITTED, Head, Regime
 
 PLAN_VERSION = 1
@@ -20,7 +20,7 @@ BUDGET_FACTORS: dict[Regime, int] = {"fine-tune": 1, "full": 2, "scratch": 5}
 EVALUATIONS_PER_RUN = 15
 BODY_LR_SPAN = 10.0
 MIXUP_FROM_IMAGES = {"fine-tune": 20_000, "full": 5_000, "scratch": 5_000}
-VIEWS_OF_FEW, VIEWED_BELOW_IMAGES = 4, 500
+VIEWS_OF_FEW = 4
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import get_args
 
 import msgspec
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tlstudio.core.augment import VIEWED_HEADS
 from tlstudio.core.events import Emit, ShouldStop, Stopped
 from tlstudio.core.plan import Plan
 from tlstudio.engine.data import View, changed_view
 from tlstudio.engine.features import CENTER, forward_pass
-from tlstudio.engine.heads import Fitted, FittedHead, fit_head
+from tlstudio.engine.heads import FittedHead, fit_head
 from tlstudio.engine.networks import Network
 from tlstudio.engine.old_network import OldNetwork
 from tlstudio.engine.trained_heads import fit_conv, fit_mlp, require_room, shrink_for
@@ -64,7 +64,7 @@ class Probe:
 
     def taught_by_views(self, head: FittedHead, positions: Sequence[int], count: int) -> FittedHead:
         """Return a head that changed views of the pictures taught too, if it did better in cross-validation."""
-        if not count or self._plan.head not in get_args(Fitted):
+        if not count or self._plan.head not in VIEWED_HEADS:
             return head
         mild = msgspec.structs.replace(self._plan.augmentation, wide=False, erase_share=0.0)
         name = hashlib.sha256(msgspec.json.encode(mild)).hexdigest()[:16]

@@ -14,7 +14,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from tlstudio.core.augment import Augmentation, random_square
+from tlstudio.core.augment import Augmentation, changes_in_words, random_square
 from tlstudio.core.images import UnreadableImage, network_view, read_image, resize_short_side
 from tlstudio.gui import theme
 from tlstudio.gui.background import Background
@@ -90,8 +90,10 @@ class AugmentationPreview(QWidget):
         self._seed = 0
         self._renew()
 
-    def show_changes(self, wanted: Augmentation) -> None:
-        """Change pictures like this from now on."""
+    def show_changes(self, wanted: Augmentation, in_words: str) -> None:
+        """Change pictures like this from now on; the words are for those who do not see them."""
+        for row in self._rows:
+            row.setAccessibleDescription(in_words)
         if wanted != self._wanted:
             self._wanted = wanted
             self._renew()
@@ -112,10 +114,10 @@ class AugmentationPreview(QWidget):
         self._renew()
 
     @Slot(object, object)
-    def _take(self, wanted: Augmentation, examples: tuple[Example, ...]) -> None:
+    def _take(self, _wanted: Augmentation, examples: tuple[Example, ...]) -> None:
         self._examples = examples
         for row, example in zip(self._rows, (*examples, *(None,) * SHOWN), strict=False):
-            row.show_example(example, wanted)
+            row.show_example(example)
         self._problem.setVisible(not examples)
         self._original_title.setVisible(bool(examples))
         self._changed_title.setVisible(bool(examples))
@@ -130,12 +132,11 @@ class _ExampleRow(QWidget):
         self._example: Example | None = None
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
-    def show_example(self, example: Example | None, wanted: Augmentation) -> None:
+    def show_example(self, example: Example | None) -> None:
         self._example = example
         self.setVisible(example is not None)
         if example:
             self.setAccessibleName(f"{Path(example.path).name}, and {len(example.changed)} random changes of it")
-            self.setAccessibleDescription(changes_in_words(wanted))
             self.setToolTip(example.path)
         self.update()
 
@@ -175,16 +176,6 @@ def draw_examples(paths: Sequence[str], wanted: Augmentation, seed: int) -> tupl
     return tuple(examples)
 
 
-def changes_in_words(wanted: Augmentation) -> str:
-    """Return a sentence on what training does with pictures."""
-    kinds = ["cut a little"]
-    kinds += ["mirrored"] if wanted.mirror else []
-    kinds += ["turned"] if wanted.turned else []
-    kinds += ["recoloured"] if wanted.recoloured else []
-    kinds += ["changed in one more way, sometimes strongly"] if wanted.wide else []
-    return f"While learning, pictures are {', '.join(kinds)} at random."
-
-
 def _shown(pixels: np.ndarray, side_px: int) -> QImage:
     """Return pixels (side, side, 3) at the size in which they are shown."""
     small = Image.fromarray(np.ascontiguousarray(pixels)).resize((DETAIL * side_px,) * 2, Image.Resampling.LANCZOS)
@@ -207,6 +198,7 @@ if __name__ == "__main__":
     theme.apply(app, "system")
     preview = AugmentationPreview()
     preview.show_pictures(sys.argv[1:])
-    preview.show_changes(Augmentation(turned=True))
+    turned = Augmentation(turned=True)
+    preview.show_changes(turned, changes_in_words("fine-tune", "linear", len(sys.argv) - 1, turned))
     preview.show()
     app.exec()

@@ -33,6 +33,7 @@ from tlstudio.gui.widgets.job_progress import JobProgress
 from tlstudio.gui.wizard.step import Step
 
 COLUMNS = 3
+WHAT_COMPARING_DOES = "Tries each network that is on this computer with a new head alone."
 WEIGHTS_FILTER = "Weights (*.pth *.pt *.safetensors)"
 
 
@@ -75,16 +76,18 @@ class BackboneStep(Step):
         self._import.setAccessibleDescription("Use a .pth or .safetensors file that is already on this computer.")
         self._import.clicked.connect(self._choose_file)
         self._compare = QPushButton("&Compare on your pictures")
-        self._compare.setToolTip("Tries each network that is on this computer with a new head alone.")
-        self._compare.setAccessibleDescription(self._compare.toolTip())
         self._compare.clicked.connect(self._begin_comparison)
         self._comparing = False
+        self._outdated = False
+        """The comparison that runs was begun for other pictures."""
+        self._why_not = ""
         self._ranking = BackboneRanking()
         self._ranking.chosen.connect(self.choose)
         self._ranking.hide()
         self._progress = JobProgress()
         self._progress.cancelled.connect(self.stop_requested)
         self._progress.hide()
+        self.allow_comparison("")
         self._lay_out()
         preferred = weights_folder.best_present()
         self._cards[preferred.name].setChecked(True)
@@ -112,6 +115,20 @@ class BackboneStep(Step):
         for name, speed in images_per_second.items():
             self._cards[name].show_speed(speed)
 
+    def allow_comparison(self, why_not: str) -> None:
+        """Let the user compare networks, unless there is a reason not to."""
+        self._why_not = why_not
+        self._compare.setEnabled(not why_not and self._import.isEnabled())
+        self._compare.setToolTip(why_not or WHAT_COMPARING_DOES)
+        self._compare.setAccessibleDescription(self._compare.toolTip())
+
+    def forget_comparison(self) -> None:
+        """Show that nothing was compared: these are other pictures."""
+        self._ranking.hide()
+        if self._comparing:
+            self._outdated = True
+            self.stop_requested.emit()
+
     def message(self) -> str:
         """Return the sentence about the chosen backbone or the last try to get weights."""
         return self._sentence.text()
@@ -138,12 +155,15 @@ class BackboneStep(Step):
 
     def _end_of_job(self, event: JobEnded) -> None:
         comparing, self._comparing = self._comparing, False
+        outdated, self._outdated = self._outdated, False
         self._progress.hide()
         self._import.setEnabled(True)
-        self._compare.setEnabled(True)
+        self.allow_comparison(self._why_not)
         if event.status == "finished" and event.result and event.result.get("backbone") in self._cards:
             self.choose(event.result["backbone"])
         self._show_presence()
+        if outdated:
+            return
         if event.status != "finished":
             stopped = "The comparison was stopped." if comparing else "Stopped. What was fetched so far is kept."
             self._sentence.setText(f"{event.what} {event.hint}".strip() or stopped)
@@ -182,7 +202,7 @@ class BackboneStep(Step):
     def _work(self, what: str) -> None:
         self._import.setEnabled(False)
         self._download.setEnabled(False)
-        self._compare.setEnabled(False)
+        self.allow_comparison(self._why_not)
         self._progress.begin(what)
         self._progress.show()
 

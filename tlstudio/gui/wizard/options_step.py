@@ -21,10 +21,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.augment import WIDELY_CHANGED, augmentation_for
+from tlstudio.core.augment import augmentation_for, changes_in_words, learns_from_changes
 from tlstudio.core.paths import runs_dir
-from tlstudio.core.plan import VIEWED_BELOW_IMAGES
-from tlstudio.core.regimes import FITTED, Regime
+from tlstudio.core.regimes import FITTED, Head, Regime
 from tlstudio.gui import theme
 from tlstudio.gui.widgets.augmentation_preview import AugmentationPreview
 from tlstudio.gui.widgets.sentence import Sentence
@@ -38,13 +37,8 @@ DEVICES = (
 )
 MAX_EPOCHS = 500
 MAX_SEED = 2**31 - 1
-ONLY_YOU_KNOW = "Only you know which changes leave the class the same."
-WHY_ASKED = f"While the network learns, it sees your pictures changed at random. {ONLY_YOU_KNOW}"
-WHY_ASKED_STRONGLY = f"Every layer learns from your pictures changed at random, sometimes strongly. {ONLY_YOU_KNOW}"
-WHY_ASKED_OF_FEW = (
-    f"You have few pictures, so a new head also learns from changed ones where that helps. {ONLY_YOU_KNOW}"
-)
-WHY_NOT_ASKED = "The regime you chose keeps the old network, and its new head learns from the pictures as they are."
+WHY_ASKED = "Only you know which changes leave the class the same."
+CHANGES_LINES = 4
 
 
 class OptionsStep(Step):
@@ -53,6 +47,8 @@ class OptionsStep(Step):
     title = "Options"
     question = "A name, and what you know about your pictures"
     device_chosen = Signal()
+    seed_chosen = Signal(int)
+    """Another seed, once it is typed to its end: it deals the pictures out anew."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,6 +59,7 @@ class OptionsStep(Step):
         self._name_note.setProperty("role", "muted")
         self._name_note.setTextFormat(Qt.TextFormat.PlainText)
         self._regime: Regime = "head"
+        self._head: Head = "linear"
         self._images = 0
         self._why = Sentence("muted")
         self._mirror = QCheckBox("A &mirrored picture still shows the same class")
@@ -73,6 +70,7 @@ class OptionsStep(Step):
         self._questions = (self._mirror, self._turned, self._recoloured)
         for question in self._questions:
             question.toggled.connect(self._show_changes)
+        self._changes = Sentence("muted")
         self._preview = AugmentationPreview()
         self._more = QToolButton()
         self._more.setText("More")
@@ -85,6 +83,8 @@ class OptionsStep(Step):
         self._epochs.setSpecialValueText("automatic")
         self._seed = QSpinBox()
         self._seed.setRange(0, MAX_SEED)
+        self._seed.setKeyboardTracking(False)
+        self._seed.valueChanged.connect(self.seed_chosen)
         self._device = QComboBox()
         for name, words in DEVICES:
             self._device.addItem(words, name)
@@ -93,7 +93,7 @@ class OptionsStep(Step):
         self._folded = QWidget()
         self._lay_out()
         self._fold(False)
-        self.show_regime(self._regime)
+        self.show_regime(self._regime, self._head)
 
     def propose_name(self, folder: Path) -> None:
         """Fill in a name that no run has yet, unless the user typed one."""
@@ -104,16 +104,16 @@ class OptionsStep(Step):
         """Take the training pictures, and show on a few what training makes of them."""
         self._images = len(paths)
         self._preview.show_pictures(paths)
-        self.show_regime(self._regime)
+        self.show_regime(self._regime, self._head)
 
-    def show_regime(self, regime: Regime) -> None:
+    def show_regime(self, regime: Regime, head: Head) -> None:
         """Ask only what matters: of changes where some are made, of epochs where the old network learns too."""
-        self._regime = regime
-        why, trains_network = _why_asked(regime, self._images), regime not in FITTED
-        self._why.setText(why)
+        self._regime, self._head = regime, head
+        changing, trains_network = learns_from_changes(regime, head, self._images), regime not in FITTED
+        self._why.setVisible(changing)
         for question in self._questions:
-            question.setEnabled(why != WHY_NOT_ASKED)
-        self._preview.setVisible(why != WHY_NOT_ASKED)
+            question.setEnabled(changing)
+        self._preview.setVisible(changing)
         self._epochs.setEnabled(trains_network)
         self._epochs.setToolTip("" if trains_network else "A new head alone is fitted in one go.")
         self._show_changes()
@@ -169,7 +169,10 @@ class OptionsStep(Step):
 
     @Slot()
     def _show_changes(self) -> None:
-        self._preview.show_changes(augmentation_for(self._regime, self.mirror(), self.turned(), self.recoloured()))
+        wanted = augmentation_for(self._regime, self.mirror(), self.turned(), self.recoloured())
+        in_words = changes_in_words(self._regime, self._head, self._images, wanted)
+        self._changes.setText(in_words)
+        self._preview.show_changes(wanted, in_words)
 
     @Slot(bool)
     def _fold(self, shown: bool) -> None:
@@ -182,6 +185,10 @@ class OptionsStep(Step):
         form.addRow("Name of the &run", self._name)
         form.addRow("", self._name_note)
         self._name.setMaximumWidth(420)
+        self._why.setText(WHY_ASKED)
+        # What lies below stays in its place whatever is answered.
+        self._changes.setFixedHeight(CHANGES_LINES * self.fontMetrics().lineSpacing())
+        self._changes.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         folded = QFormLayout(self._folded)
         folded.setContentsMargins(theme.SPACE_PAGE, 0, 0, 0)
         folded.setSpacing(theme.SPACE_INSIDE)
@@ -204,6 +211,7 @@ class OptionsStep(Step):
         column.addWidget(self._why)
         for question in self._questions:
             column.addWidget(question)
+        column.addWidget(self._changes)
         column.addSpacing(theme.SPACE_INSIDE)
         column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._folded)
@@ -213,15 +221,6 @@ class OptionsStep(Step):
         layout.setSpacing(theme.SPACE_PAGE)
         layout.addLayout(column, 1)
         layout.addWidget(self._preview, 0, Qt.AlignmentFlag.AlignTop)
-
-
-def _why_asked(regime: Regime, images: int) -> str:
-    """Return why the questions are put, or that they do not matter."""
-    if regime in WIDELY_CHANGED:
-        return WHY_ASKED_STRONGLY
-    if regime not in FITTED:
-        return WHY_ASKED
-    return WHY_ASKED_OF_FEW if images < VIEWED_BELOW_IMAGES else WHY_NOT_ASKED
 
 
 def folder_name(name: str) -> str:

@@ -34,13 +34,14 @@ class PicturesStep(Step):
 
     title = "Pictures"
     question = "Are these your pictures?"
-    scanned = Signal(object, object)
-    """(DatasetIndex, Split)."""
+    dealt = Signal(object, object)
+    """(DatasetIndex, Split): what was found, and which of it teaches or judges."""
 
     def __init__(self, folders: Sequence[Path], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folders = tuple(folders)
         self._index: DatasetIndex | None = None
+        self._seed = 0
         self._state = StatePanel()
         self._state.action_pressed.connect(self._choose_other)
         self._state.cancelled.connect(self.stop_requested)
@@ -69,6 +70,13 @@ class PicturesStep(Step):
         self._background.forget()
         self._background.start(folders, lambda: tuple(islice(first_pictures(folders), FIRST_LOOK_PICTURES)))
         self.job_requested.emit(Scan(folders=tuple(str(folder) for folder in self._folders)))
+
+    @Slot(int)
+    def deal(self, seed: int) -> None:
+        """Split the pictures by this seed from now on."""
+        self._seed = seed
+        if self._index is not None:
+            self._take(self._index)
 
     def folders(self) -> tuple[Path, ...]:
         """Return the folders the pictures come from."""
@@ -99,15 +107,18 @@ class PicturesStep(Step):
 
     def _take(self, index: DatasetIndex) -> None:
         try:
-            parts = split(index, seed=0)
+            parts = split(index, self._seed)
         except StudioError as error:
+            self._index = None
+            self.completeness_changed.emit()
             self._refuse("These pictures cannot be used yet", str(error))
             return
-        self._index = index
-        self._overview.show_index(index)
+        if index is not self._index:
+            self._index = index
+            self._overview.show_index(index)
         self._layers.setCurrentWidget(self._overview)
         self.completeness_changed.emit()
-        self.scanned.emit(index, parts)
+        self.dealt.emit(index, parts)
 
     @Slot(object, object)
     def _show_first_look(self, _folders: object, paths: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ INTRODUCTION = (
 
 
 class RacePanel(QWidget):
-    """Asks for a race and shows it. What was found stays until the next race."""
+    """Asks for a race and shows it. What was found stays until the next race, or until it is forgotten."""
 
     requested = Signal(float)
     """The user wants a race of so many minutes."""
@@ -44,6 +44,8 @@ class RacePanel(QWidget):
         self._start.clicked.connect(self._ask)
         self._progress = JobProgress()
         self._progress.cancelled.connect(self.stop_requested)
+        self._outdated = False
+        """The race that runs was begun for other pictures or another network."""
         self._top = QStackedWidget()
         self._chart = RaceChart()
         self._sentence = Sentence("muted")
@@ -77,14 +79,23 @@ class RacePanel(QWidget):
         return self._sentence.text()
 
     def forget(self) -> None:
-        """Show that nothing was raced: these are other pictures."""
+        """Show that nothing was raced with these pictures and this network; a race that runs ends unheard."""
+        racing = self.is_running()
+        self._top.setCurrentIndex(0)
         self._chart.show_rows((), INTRODUCTION)
         self._say("")
+        if racing:
+            self._outdated = True
+            self.stop_requested.emit()
 
     @Slot(object)
     def receive(self, event: Event) -> None:
         """Take an event of the race."""
         match event:
+            case JobEnded() if self._outdated:
+                self._outdated = False
+            case _ if self._outdated:
+                pass
             case Progress(seconds_left=float() as left):
                 self._progress.show_share(f"Racing, {words.duration(left)} left", event.done / event.total)
             case Progress():

@@ -57,6 +57,8 @@ class RegimeStep(Step):
     question = "How much of the old network should change?"
     measuring_wanted = Signal()
     """The user wants the pictures to be measured again."""
+    changed = Signal()
+    """Other advice or another choice is in view."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,12 +67,14 @@ class RegimeStep(Step):
         self._counts: tuple[int, ...] = ()
         self._spec = BACKBONES[0]
         self._weights = ""
-        self._found: dict[str, Advice | str] = {}
-        """By file of weights: the advice, or why there is none."""
+        self._seed = 0
+        self._found: dict[tuple[str, int], Advice | str] = {}
+        """By file of weights and seed: the advice, or why there is none."""
         self._partial: Advice | None = None
         self._running = False
         self._outdated = False
-        """What runs was begun for other pictures or weights."""
+        """What runs was begun for other pictures, another seed or other weights."""
+        self._why_no_race = ""
         self._progress = JobProgress()
         self._progress.cancelled.connect(self._stop_measuring)
         self._reasons = Sentence()
@@ -104,12 +108,15 @@ class RegimeStep(Step):
         self._lay_out()
         self._show()
 
-    def show_counts(self, class_counts: Sequence[int]) -> None:
-        """Forget what was found about other pictures, and advise for these numbers of training pictures a class."""
-        self._counts = tuple(class_counts)
+    def forget(self) -> None:
+        """Forget what was found about other pictures, and what was chosen for them."""
         self._found.clear()
         self._choice = Choice()
         self._earlier.clear()
+
+    def show_counts(self, class_counts: Sequence[int], seed: int = 0) -> None:
+        """Advise for these numbers of training pictures a class, as the seed dealt them out; choices stay."""
+        self._counts, self._seed = tuple(class_counts), seed
         self.race.forget()
         self.pause_measuring()
         self._show()
@@ -121,12 +128,19 @@ class RegimeStep(Step):
         weights = str(file.path) if file else ""
         if (spec, weights) != (self._spec, self._weights):
             self._spec, self._weights = spec, weights
+            self.race.forget()
             self.pause_measuring()
         self._show()
 
     def wants_measuring(self) -> bool:
         """Return whether nothing was measured yet with the weights of this backbone."""
-        return bool(self._counts and self._weights) and not self._running and self._weights not in self._found
+        return bool(self._counts and self._weights) and not self._running and self._what() not in self._found
+
+    def allow_race(self, why_not: str) -> None:
+        """Let the user start a race, unless there is a reason not to, or the pictures are yet to be measured."""
+        self._why_no_race = why_not
+        unmeasured = "" if self._what() in self._found else "Your pictures are still being measured."
+        self.race.allow(why_not or unmeasured)
 
     def measure(self, job: Advise) -> None:
         """Ask for the measurements."""
@@ -143,7 +157,7 @@ class RegimeStep(Step):
 
     def advice(self) -> Advice:
         """Return what the measurements say so far; the advice by counts before there are any."""
-        found = self._found.get(self._weights, self._partial)
+        found = self._found.get(self._what(), self._partial)
         if isinstance(found, Advice):
             return found
         return advise(self._counts) if self._counts else Advice("head", ())
@@ -190,11 +204,11 @@ class RegimeStep(Step):
         self._running, self._partial = False, None
         if not self._outdated:
             if event.status == "finished":
-                self._found[self._weights] = msgspec.convert(event.result, Advice)
+                self._found[self._what()] = msgspec.convert(event.result, Advice)
             elif event.status == "stopped":
-                self._found[self._weights] = STOPPED
+                self._found[self._what()] = STOPPED
             else:
-                self._found[self._weights] = f"The pictures could not be measured. {event.what} {event.hint}".strip()
+                self._found[self._what()] = f"The pictures could not be measured. {event.what} {event.hint}".strip()
         self._show()
 
     @Slot()
@@ -202,12 +216,12 @@ class RegimeStep(Step):
         if self._running:
             self.stop_requested.emit()
         else:
-            self._found[self._weights] = STOPPED
+            self._found[self._what()] = STOPPED
             self._show()
 
     @Slot()
     def _measure_again(self) -> None:
-        self._found.pop(self._weights)
+        self._found.pop(self._what())
         self._progress.begin(MEASURING)
         self._show()
         self.measuring_wanted.emit()
@@ -242,6 +256,10 @@ class RegimeStep(Step):
     def _follow_advice(self) -> None:
         self._decide(Choice())
 
+    def _what(self) -> tuple[str, int]:
+        """Return what measurements depend on besides the pictures."""
+        return self._weights, self._seed
+
     def _blocks(self) -> tuple[str, ...]:
         return tuple(block.name for block in self._spec.blocks)
 
@@ -253,9 +271,10 @@ class RegimeStep(Step):
     def _show(self) -> None:
         self._show_advice()
         self._show_choice()
+        self.changed.emit()
 
     def _show_advice(self) -> None:
-        advice, found = self.advice(), self._found.get(self._weights)
+        advice, found = self.advice(), self._found.get(self._what())
         self.chart.show_advice(advice)
         why_not = found if isinstance(found, str) else ""
         self._top.setCurrentIndex(0 if found is None else 1)
@@ -265,12 +284,12 @@ class RegimeStep(Step):
         self._reasons.setToolTip(self._reasons.text())
         self.profile.show_depths(advice.depths, "Nothing was measured." if why_not else f"{MEASURING} …")
         self._would_change.setText(f"What would change it: {advice.would_change}" if advice.would_change else "")
-        self.race.allow("" if found is not None else "Your pictures are still being measured.")
+        self.allow_race(self._why_no_race)
 
     def _show_choice(self) -> None:
         regime = self.regime()
         self.chart.choose("full" if regime == "scratch" else regime)
-        cost = cost_of(self.advice(), regime)
+        cost = cost_of(self.advice(), regime, self.cut())
         self._cost.setText(f"Against the advice. {cost}" if cost else "")
         span = self._choice.body_lr_span or BODY_LR_SPAN
         self.network.show_state(NetworkState(regime, self._blocks(), self._cut_position(), span))

@@ -7,11 +7,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from tlstudio.core.advice import Advice, cost_of
+from tlstudio.core.augment import augmentation_for, changes_in_words
 from tlstudio.core.backbones import BackboneSpec
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.jobs import Train
 from tlstudio.core.plan import BUDGET_FACTORS, CPU_PRESENTATIONS, GPU_PRESENTATIONS
-from tlstudio.core.regimes import FITTED, regime_facts
+from tlstudio.core.regimes import regime_facts
 from tlstudio.core.split import Split
 from tlstudio.gui import theme, words
 from tlstudio.gui.widgets.picture_overview import summary_sentence
@@ -74,7 +75,7 @@ class ReviewStep(Step):
         self._lines["Regime"].setText(_regime(job))
         self._lines["Advice"].setText(_advice(job, advice))
         self._lines["Head"].setText(f"{words.HEAD_TITLES[job.head]}.")
-        self._lines["Changes"].setText(_changes(job))
+        self._lines["Changes"].setText(_changes(job, len(parts.train)))
         self._lines["Kept in"].setText(job.run)
         speed = measured.images_per_second.get(spec.name) if measured else None
         self._lines["Device"].setText(_device(measured))
@@ -124,20 +125,16 @@ def _regime(job: Train) -> str:
 
 def _advice(job: Train, advice: Advice) -> str:
     regime = regime_facts(job.regime).name
-    if regime == advice.regime:
+    if regime == advice.regime and job.cut in ("", advice.cut):
         return "Followed." if advice.depths else "Followed; it rests on the number of pictures alone."
-    return f"Not followed: it was “{regime_facts(advice.regime).title}”. {cost_of(advice, regime)}".strip()
+    where = f" after “{advice.cut}”" if regime == advice.regime else ""
+    advised = f"“{regime_facts(advice.regime).title}”{where}"
+    return f"Not followed: it was {advised}. {cost_of(advice, regime, job.cut)}".strip()
 
 
-def _changes(job: Train) -> str:
-    if job.regime in FITTED:
-        return "None: a new head alone learns from the pictures as they are."
-    kinds = ["cut a little"]
-    kinds += ["mirrored"] if job.mirror else []
-    kinds += ["turned"] if job.turned else []
-    kinds += ["slightly recoloured"] if job.recoloured else []
-    named = " and ".join((", ".join(kinds[:-1]), kinds[-1])) if len(kinds) > 1 else kinds[0]
-    return f"While learning, pictures are {named} at random, to teach more."
+def _changes(job: Train, images: int) -> str:
+    wanted = augmentation_for(regime_facts(job.regime).name, job.mirror, job.turned, job.recoloured)
+    return changes_in_words(job.regime, job.head, images, wanted)
 
 
 def _device(measured: Measured | None) -> str:

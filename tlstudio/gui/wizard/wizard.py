@@ -36,7 +36,12 @@ from tlstudio.gui.wizard.review_step import Measured, ReviewStep
 from tlstudio.gui.wizard.step import Step
 
 SIZE = (960, 660)
-MEASURING_JOBS = (Measure, Advise, Race, Rank)
+MEASURING_JOBS: dict[type[Job], str] = {
+    Measure: "The speed of the networks is being measured",
+    Advise: "Your pictures are being measured",
+    Race: "The regimes are racing",
+    Rank: "The networks are being compared",
+}
 """One of these runs at a time: two would slow each other down and falsify what is measured of time."""
 
 
@@ -82,13 +87,15 @@ class TrainingWizard(QDialog):
             step.stop_requested.connect(partial(self._jobs.stop, step))
             step.completeness_changed.connect(self._show_where)
             self._stack.addWidget(step)
-        self.pictures.scanned.connect(self._take_pictures)
+        self.pictures.dealt.connect(self._take_pictures)
         self.backbone.completeness_changed.connect(self._show_backbone)
         self.backbone.comparison_requested.connect(self._compare_backbones)
         self.regime.measuring_wanted.connect(self._measure_next)
         self.regime.race.requested.connect(self._race)
         self.regime.race.stop_requested.connect(partial(self._jobs.stop, self.regime.race))
+        self.regime.changed.connect(self._show_regime)
         self.options.device_chosen.connect(self._measure_anew)
+        self.options.seed_chosen.connect(self.pictures.deal)
         self._jobs.changed.connect(self._measure_next)
         self._show_backbone()
         self._lay_out()
@@ -144,18 +151,24 @@ class TrainingWizard(QDialog):
 
     @Slot(object, object)
     def _take_pictures(self, index: DatasetIndex, parts: Split) -> None:
+        if index is not self._index:
+            self.regime.forget()
+            self.options.propose_name(self.pictures.folders()[0])
+            self.next_button.setFocus()
         self._index, self._parts = index, parts
         targets = [index.images[position].class_index for position in parts.train]
-        self.regime.show_counts(training_class_counts(targets, len(index.classes)))
-        self.options.propose_name(self.pictures.folders()[0])
+        self.backbone.forget_comparison()
+        self.regime.show_counts(training_class_counts(targets, len(index.classes)), self.options.seed())
         self.options.show_pictures([index.images[position].path for position in parts.train])
         self._measure_next()
-        self.next_button.setFocus()
 
     @Slot()
     def _measure_next(self) -> None:
         """Begin what is still to be measured: the speed of the backbones in question, then the pictures."""
-        running = any(isinstance(job, MEASURING_JOBS) for job in self._jobs.jobs())
+        running = next((what for job in self._jobs.jobs() if (what := MEASURING_JOBS.get(type(job)))), "")
+        why_not = f"{running}. One thing at a time, or each would slow the other down." if running else ""
+        self.backbone.allow_comparison(why_not)
+        self.regime.allow_race(why_not)
         if running or self._closed or self._index is None:
             return
         names = {*self.backbone.present(), self.backbone.spec().name} - self._asked
@@ -188,7 +201,6 @@ class TrainingWizard(QDialog):
 
     @Slot()
     def _compare_backbones(self) -> None:
-        self.regime.pause_measuring()
         train = self.job()
         job = Rank(folders=train.folders, seed=train.seed, device=train.device, threads=train.threads)
         self._jobs.start(job, self.backbone)
@@ -215,19 +227,22 @@ class TrainingWizard(QDialog):
     @Slot(int)
     def _go_to(self, position: int) -> None:
         step = self.steps[position]
-        if step is self.options:
-            self.options.show_regime(self.regime.regime())
         self._stack.setCurrentIndex(position)
         self._question.setText(step.question)
         self._show_review()
         self._show_where()
         (step.focusProxy() or self.next_button).setFocus()
 
+    @Slot()
+    def _show_regime(self) -> None:
+        """Follow the choice of a regime, and advice that has come."""
+        self.options.show_regime(self.regime.regime(), self.regime.head())
+        self._show_review()
+
     def _show_review(self) -> None:
         if self.current_step() is not self.review or self._index is None or self._parts is None:
             return
         spec = self.backbone.spec()
-        self._measure_next()
         self.review.show_plan(self.job(), self._index, self._parts, spec, self._measured, self.regime.advice())
 
     @Slot()
@@ -236,7 +251,7 @@ class TrainingWizard(QDialog):
         last = position == len(self.steps) - 1
         self.back_button.setEnabled(position > 0)
         self.next_button.setText("&Start training" if last else "&Next")
-        self.next_button.setEnabled(self.current_step().is_complete())
+        self.next_button.setEnabled(all(step.is_complete() for step in self.steps[: position + 1]))
         self._crumbs.button(position).setChecked(True)
         for number in range(len(self.steps)):
             reachable = all(step.is_complete() for step in self.steps[:number])
