@@ -46,9 +46,7 @@ def class_folders(
     return root
 
 
-def part_folders(
-    root: Path, parts: Mapping[str, int], shapes: Sequence[str] = SHAPES[:2], side_px: int = 48
-) -> Path:
+def part_folders(root: Path, parts: Mapping[str, int], shapes: Sequence[str] = SHAPES[:2], side_px: int = 48) -> Path:
     """Draw `root`/part/class folders and return `root`. `parts`: folder name to pictures a class; none is a copy."""
     first_seed = 0
     for part, count in parts.items():

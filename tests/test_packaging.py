@@ -233,9 +233,9 @@ def test_an_old_python_looks_for_a_newer_one(script, tmp_path, monkeypatch):
 
 def test_every_package_is_listed_for_installation():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "tlstudio").rglob("__init__.py")
-    } | {"tlstudio.resources"}
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "tlstudio").rglob("__init__.py")} | {
+        "tlstudio.resources"
+    }
     assert set(project["tool"]["setuptools"]["packages"]) == found
 
 

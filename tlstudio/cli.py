@@ -208,9 +208,11 @@ def _scan(arguments: argparse.Namespace) -> int:
         return _complain(ended.what, ended.hint)
     import msgspec
 
-    from tlstudio.core.dataset import DatasetIndex
+    from tlstudio.core.dataset import arrange, read_scanned, require_classes
 
-    index = msgspec.convert(ended.result, DatasetIndex)
+    assert ended.result is not None
+    index = arrange(read_scanned(Path(ended.result["scanned"])))
+    require_classes(index)
     found = {
         "images": len(index.images),
         "classes": index.class_counts(),

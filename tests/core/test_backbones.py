@@ -78,7 +78,7 @@ def test_slices_of_blocks_leave_no_gap(spec: BackboneSpec):
 
 @every_backbone
 def test_preprocessing(spec: BackboneSpec):
-    prepared = spec.preprocessing(spec.weights[-1])
+    prepared = spec.preprocessing(spec.weights[-1].name)
     assert (prepared.resize_px, prepared.crop_px) == (spec.weights[-1].resize_px, spec.weights[-1].crop_px)
     assert prepared.crop_px >= spec.min_input_px
     assert prepared.mean == (HALVES if spec.name in ("googlenet", "inception_v3") else IMAGENET_MEAN)

@@ -41,9 +41,7 @@ def corners(image: Image.Image) -> list[tuple[int, ...]]:
     """Return the colours in the middle of the four quarters: top left, top right, bottom left, bottom right."""
     pixels = np.asarray(image).astype(int)
     height, width = pixels.shape[:2]
-    return [
-        tuple(pixels[y * height // 4, x * width // 4]) for y, x in ((1, 1), (1, 3), (3, 1), (3, 3))
-    ]
+    return [tuple(pixels[y * height // 4, x * width // 4]) for y, x in ((1, 1), (1, 3), (3, 1), (3, 3))]
 
 
 def assert_colours(image: Image.Image, expected: list[tuple[int, int, int]], tolerance: int = 0) -> None:
@@ -178,9 +176,16 @@ def lab_to_srgb(lightness: float, a: float, b: float) -> np.ndarray:
     fy = (lightness + 16) / 116
     f = np.array([fy + a / 500, fy, fy - b / 200])
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1.0, 0.8249)
-    linear = np.array(
-        [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
-    ) @ xyz
+    linear = (
+        np.array(
+            [
+                [3.1338561, -1.6168667, -0.4906146],
+                [-0.9787684, 1.9161415, 0.0334540],
+                [0.0719453, -0.2289914, 1.4052427],
+            ]
+        )
+        @ xyz
+    )
     linear = linear.clip(0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from tlstudio.core.errors import StudioError
+from tlstudio.core.images import Reading
 
 LICENCE = "BSD-3-Clause"
 DOWNLOAD_HOST = "https://download.pytorch.org"
@@ -32,13 +33,17 @@ class BlockSpec(msgspec.Struct, frozen=True):
 
 
 class Preprocessing(msgspec.Struct, frozen=True):
-    """How a picture becomes a tensor: short side to `resize_px`, centre `crop_px`, divide by 255, normalise."""
+    """How a picture becomes a tensor: read and framed as `reading` says, divided by 255, normalised.
+
+    With the framing "fill" the short side becomes `resize_px` and the centre `crop_px` is taken.
+    """
 
     resize_px: int
     crop_px: int
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    reading: Reading = Reading()
 
 
 class WeightsSpec(msgspec.Struct, frozen=True):
@@ -82,10 +87,10 @@ class BackboneSpec(msgspec.Struct, frozen=True):
     """Parts of torchvision's files that this studio leaves out (auxiliary heads)."""
     min_input_px: int = 1
 
-    def preprocessing(self, weights: WeightsSpec | None = None) -> Preprocessing:
-        """Return how pictures are prepared for these weights (default: the first of the row)."""
-        chosen = weights or self.weights[0]
-        return Preprocessing(chosen.resize_px, chosen.crop_px, chosen.interpolation, self.mean, self.std)
+    def preprocessing(self, weights_name: str = "", reading: Reading = Reading()) -> Preprocessing:
+        """Return how pictures are prepared for the weights of that name (others: as for the first of the row)."""
+        chosen = next((known for known in self.weights if known.name == weights_name), self.weights[0])
+        return Preprocessing(chosen.resize_px, chosen.crop_px, chosen.interpolation, self.mean, self.std, reading)
 
 
 # fmt: off

@@ -17,7 +17,7 @@ MAX_BYTES = 4 * 2**30
 SHARE_OF_FREE_DISK = 0.1
 FEATURES_SUFFIX = ".sqlite"
 # Beside a file of features sqlite keeps what it needs while it writes.
-_PATTERNS = (f"features/*{FEATURES_SUFFIX}*", "notes/*.json")
+_PATTERNS = (f"features/*{FEATURES_SUFFIX}*", "notes/*.json", "scans/*.json")
 T = TypeVar("T")
 
 
@@ -26,6 +26,11 @@ def features_file(key: str) -> Path:
     folder = _folder() / "features"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{key}{FEATURES_SUFFIX}"
+
+
+def scanned_file(key: str) -> Path:
+    """Return the file for what a look at folders found."""
+    return _folder() / "scans" / f"{key}.json"
 
 
 def note(key: str, kind: type[T]) -> T | None:

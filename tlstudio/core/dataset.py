@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 
+from tlstudio.core.cache_folder import scanned_file
+from tlstudio.core.dataset_setup import DatasetSetup
+from tlstudio.core.durable import read_json, write_json
 from tlstudio.core.errors import StudioError, shown
 from tlstudio.core.events import Emit, ShouldStop, Stopped, ignore, never
-from tlstudio.core.images import SUFFIXES, UnreadableImage, decode, read_bytes
+from tlstudio.core.images import Reading, UnreadableImage, decode, read_bytes
+from tlstudio.core.listing import ListedFile, files_below
+from tlstudio.core.problem import Problem
 from tlstudio.core.progress import Pace
 
 Part = Literal["train", "val", "test"]
@@ -25,10 +30,66 @@ PART_NAMES: dict[str, Part] = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "__pycache__"})
 # Codes of problems that do not mean that a file was left out.
 OF_FOLDERS = frozenset({"empty-folder", "empty-class", "outside-parts"})
-OF_COPIES = frozenset({"copy", "leak", "label-conflict"})
+OF_COPIES = frozenset({"copy", "near-copy", "leak", "label-conflict"})
+NOTES = {
+    "first-frame": "The file holds several pictures; the first one is used.",
+    "misnamed": "The ending of the file's name does not fit what is in it.",
+}
+"""What may be noted about a file that is used."""
+
+
+class PictureFacts(msgspec.Struct, frozen=True):
+    """What one look at a readable file told. Equal `sha256`: the same bytes; equal `pixels`: the same upright picture.
+
+    `brightness` is the mean luminance from 0 to 1; `sharpness` grows with the fine detail and compares pictures of one
+    data set only. `low` and `high` are the values between which nearly all pixels of a picture of more than 8 bits a
+    channel lie. `taken_s` is the camera's clock, in seconds since 1970 there.
+    """
+
+    sha256: str
+    pixels: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+    format: str
+    brightness: float
+    sharpness: float
+    camera: str = ""
+    taken_s: float | None = None
+    low: float | None = None
+    high: float | None = None
+    channels: int = 3
+    note: str = ""
+    """The code of something to know about a file that is used all the same, a key of `NOTES`."""
+
+
+class ScannedFile(msgspec.Struct, frozen=True):
+    """One file under the dropped folders. It has `facts`, or else a `code` and a `message` that say why not.
+
+    `place` is the path below the dropped folder with / between its parts; where several folders were dropped, it
+    begins with the folder's own name.
+    """
+
+    path: str
+    place: str
+    facts: PictureFacts | None = None
+    code: str = ""
+    message: str = ""
+
+
+class Scanned(msgspec.Struct, frozen=True):
+    """Every file that lies under the dropped folders, whatever the classes are. Files are in a stable order.
+
+    `near` holds pairs of positions in `files` whose pictures are copies with changes: resized, compressed, cropped.
+    """
+
+    folders: tuple[str, ...]
+    files: tuple[ScannedFile, ...]
+    problems: tuple[Problem, ...]
+    near: tuple[tuple[int, int], ...]
+    seconds: float
 
 
 class ImageRecord(msgspec.Struct, frozen=True):
@@ -40,24 +101,43 @@ class ImageRecord(msgspec.Struct, frozen=True):
     sha256: str
     width_px: int
     height_px: int
+    group: str = ""
+    """What it must not be separated from by a split; "" for the copies of itself alone."""
+    facts: PictureFacts | None = None
+
+    @property
+    def kept_with(self) -> str:
+        """Equal for pictures that always lie on one side of a split."""
+        return self.group or self.sha256
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """Something about a file or folder that the user should know. `code` is for programs, `message` for people."""
+Status = Literal["used", "noted", "set-aside", "ignored"]
+
+
+class FileStatus(msgspec.Struct, frozen=True):
+    """What became of a file. `code` and `message` are empty for one that is simply used."""
 
     path: str
-    code: str
-    message: str
+    status: Status
+    code: str = ""
+    message: str = ""
 
 
 class DatasetIndex(msgspec.Struct, frozen=True):
-    """What a scan found. Classes are sorted by name; `class_index` points into them."""
+    """The pictures of a data set as the user set it up. Classes are sorted; `class_index` points into them.
+
+    `problems` tells of folders, of files that are not used, and of used ones that there is something to know about.
+    """
 
     folders: tuple[str, ...]
     classes: tuple[str, ...]
     images: tuple[ImageRecord, ...]
     problems: tuple[Problem, ...]
     seconds: float
+    ignored: tuple[Problem, ...] = ()
+    """Files that are no pictures to learn from: the system's own, and what the user excluded."""
+    reading: Reading = Reading()
+    """How every picture is read, with the range of values decided."""
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of pictures of each class, in class order."""
@@ -71,63 +151,132 @@ class DatasetIndex(msgspec.Struct, frozen=True):
 
     def set_aside(self) -> list[Problem]:
         """Return why files were left out, one problem a file."""
-        return [problem for problem in self.problems if problem.code not in OF_FOLDERS | OF_COPIES]
+        return [problem for problem in self.problems if problem.code not in OF_FOLDERS | OF_COPIES | NOTES.keys()]
 
-
-class _Candidate(msgspec.Struct, frozen=True):
-    path: Path
-    class_name: str
-    part: Part | None
+    def files(self) -> list[FileStatus]:
+        """Return every file with exactly one status, sorted by path."""
+        found = {image.path: FileStatus(image.path, "used") for image in self.images}
+        for problem in self.problems:
+            if problem.code in OF_FOLDERS:
+                continue
+            status: Status = "noted" if problem.path in found else "set-aside"
+            if status == "set-aside" or found[problem.path].status == "used":
+                found[problem.path] = FileStatus(problem.path, status, problem.code, problem.message)
+        for problem in self.ignored:
+            found[problem.path] = FileStatus(problem.path, "ignored", problem.code, problem.message)
+        return [found[path] for path in sorted(found)]
 
 
 def scan(
-    folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop = never, min_classes: int = 2
+    folders: Sequence[Path],
+    setup: DatasetSetup = DatasetSetup(),
+    emit: Emit = ignore,
+    should_stop: ShouldStop = never,
+    min_classes: int = 2,
 ) -> DatasetIndex:
-    """Return every usable picture under the dropped folders, each decoded once in full.
+    """Return the pictures under the dropped folders, set up as the user decided; see `look` and `arrange`.
 
-    One folder holds a folder a class, or `train` with `val` and/or `test` that do. Several folders are a class each,
-    or the parts. A file that cannot be used becomes a Problem, never an error; nothing is written or moved.
-    Raises StudioError if there are fewer than `min_classes` with pictures, Stopped if `should_stop` said so.
+    Raises StudioError if there are fewer than `min_classes` classes with pictures, Stopped if `should_stop` said so.
+    """
+    index = arrange(look(folders, emit, should_stop), setup)
+    require_classes(index, min_classes)
+    return index
+
+
+def look(folders: Sequence[Path], emit: Emit = ignore, should_stop: ShouldStop = never) -> Scanned:
+    """Return every file under the dropped folders, each opened and decoded in full, once ever while it stays unchanged.
+
+    A file that cannot be used has a code, it never raises. Raises StudioError, Stopped.
     """
     started = time.monotonic()
     problems: list[Problem] = []
+    listed: list[ListedFile] = []
     for folder in folders:
         if not folder.is_dir():
             raise StudioError(f"“{shown(folder)}” is not a folder.", "Drop a folder with one folder inside it a class.")
-    candidates = list(_candidates(folders, problems))
-    pace = Pace(emit, "Reading pictures", len(candidates))
-    read: list[tuple[_Candidate, tuple[str, int, int] | Problem]] = []
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="scan") as pool:
-        try:
-            for done, (candidate, outcome) in enumerate(
-                zip(candidates, pool.map(_inspect, (c.path for c in candidates)), strict=True), 1
-            ):
-                read.append((candidate, outcome))
-                pace.step(done)
-                if should_stop():
-                    raise Stopped
-        finally:
-            pool.shutdown(cancel_futures=True)
+        base = folder if len(folders) == 1 else folder.parent
+        for path in files_below(folder, problems):
+            facts = path.lstat()
+            listed.append(ListedFile(str(path), path.relative_to(base).as_posix(), facts.st_size, facts.st_mtime_ns))
+    pace = Pace(emit, "Reading pictures", len(listed))
+    files = []
+    with ThreadPoolExecutor(4) as pool:
+        for done, found in enumerate(pool.map(_inspect, listed), 1):
+            files.append(found)
+            pace.step(done)
+            if should_stop():
+                pool.shutdown(cancel_futures=True)
+                raise Stopped
+    return Scanned(tuple(map(str, folders)), tuple(files), tuple(problems), (), time.monotonic() - started)
 
-    classes = tuple(sorted({c.class_name for c, outcome in read if not isinstance(outcome, Problem)}))
-    number = {name: index for index, name in enumerate(classes)}
-    images = []
-    for candidate, outcome in read:
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-        else:
-            digest, width, height = outcome
-            images.append(
-                ImageRecord(str(candidate.path), number[candidate.class_name], candidate.part, digest, width, height)
-            )
-    for name in sorted({c.class_name for c in candidates} - set(classes)):
-        problems.append(Problem(name, "empty-class", f"No picture in class “{name}” can be used; it is left out."))
-    problems += _copies(images, classes)
-    index = DatasetIndex(
-        tuple(str(folder) for folder in folders), classes, tuple(images), tuple(problems), time.monotonic() - started
+
+def _inspect(file: ListedFile) -> ScannedFile:
+    try:
+        content = read_bytes(Path(file.path))
+        image = decode(content, Path(file.path).suffix)
+    except UnreadableImage as error:
+        return ScannedFile(file.path, file.place, None, error.code, str(error))
+    grey = np.asarray(image.convert("L").resize((64, 64)), float) / 255
+    return ScannedFile(
+        file.path,
+        file.place,
+        PictureFacts(
+            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(image.tobytes()).hexdigest(),
+            image.width,
+            image.height,
+            len(content),
+            Path(file.path).suffix[1:].upper(),
+            float(grey.mean()),
+            float(np.abs(np.diff(grey)).mean()),
+        ),
     )
-    _require_classes(index, folders, min_classes)
-    return index
+
+
+def arrange(scanned: Scanned, setup: DatasetSetup = DatasetSetup()) -> DatasetIndex:
+    """Return what the user's decisions make of the files: classes, parts, groups, and everything to know about them."""
+    labelled = []
+    problems = list(scanned.problems)
+    for file in scanned.files:
+        place = file.place.split("/")
+        part = PART_NAMES.get(place[0].casefold())
+        place = place[1:] if part else place
+        if file.facts is None:
+            problems.append(Problem(file.path, file.code, file.message))
+        elif len(place) < 2:
+            problems.append(Problem(file.path, "outside-class", "The picture lies beside the class folders."))
+        else:
+            name = setup.relabelled.get(file.path, setup.renamed.get(place[0], place[0]))
+            labelled.append((file, name, part))
+    classes = tuple(sorted({name for _, name, _ in labelled}))
+    images = tuple(
+        ImageRecord(
+            file.path,
+            classes.index(name),
+            part,
+            file.facts.sha256,
+            file.facts.width_px,
+            file.facts.height_px,
+            "",
+            file.facts,
+        )
+        for file, name, part in labelled
+        if file.facts
+    )
+    problems += _copies(images, classes)
+    return DatasetIndex(scanned.folders, classes, images, tuple(problems), scanned.seconds, (), setup.reading)
+
+
+def write_scanned(scanned: Scanned) -> Path:
+    """Keep what a look found for the window to read, and return the file."""
+    file = scanned_file(hashlib.sha256("|".join(scanned.folders).encode()).hexdigest()[:32])
+    write_json(file, scanned)
+    return file
+
+
+def read_scanned(file: Path) -> Scanned:
+    """Return what a look found. Raises StudioError."""
+    return read_json(file, Scanned)
 
 
 def shown_classes(names: Sequence[str]) -> str:
@@ -136,8 +285,9 @@ def shown_classes(names: Sequence[str]) -> str:
     return ", ".join(quoted) if len(quoted) <= 4 else f"{', '.join(quoted[:3])} and {len(quoted) - 3} more"
 
 
-def _require_classes(index: DatasetIndex, folders: Sequence[Path], min_classes: int) -> None:
-    where = f"“{shown(folders[0])}”" if len(folders) == 1 else "these folders"
+def require_classes(index: DatasetIndex, min_classes: int = 2) -> None:
+    """Raise StudioError if fewer classes than that have pictures."""
+    where = f"“{shown(index.folders[0])}”" if len(index.folders) == 1 else "these folders"
     if not index.images:
         left_out = index.set_aside()
         detail = f" {len(left_out)} were set aside, the first for this: {left_out[0].message}" if left_out else ""
@@ -150,95 +300,6 @@ def _require_classes(index: DatasetIndex, folders: Sequence[Path], min_classes: 
             f"All {len(index.images)} pictures in {where} are of one class, “{index.classes[0]}”.",
             "A classifier needs at least two: add a folder of pictures for a second class.",
         )
-
-
-def _candidates(folders: Sequence[Path], problems: list[Problem]) -> Iterator[_Candidate]:
-    """Yield every file that a layout gives a class, in a stable order."""
-    children = _subfolders(folders[0]) if len(folders) == 1 else list(folders)
-    parts = {child: PART_NAMES[child.name.casefold()] for child in children if child.name.casefold() in PART_NAMES}
-    if "train" in parts.values() and len(set(parts.values())) >= 2:
-        for child in children:
-            if child in parts:
-                for class_folder in _subfolders(child):
-                    yield from _files_of_class(class_folder, parts[child], problems)
-                _note_loose_files(child, problems)
-            else:
-                problems.append(
-                    Problem(shown(child), "outside-parts", f"“{child.name}” is neither train, val nor test: left out.")
-                )
-    else:
-        for child in children:
-            yield from _files_of_class(child, None, problems)
-    if len(folders) == 1:
-        _note_loose_files(folders[0], problems)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(child for child in folder.iterdir() if child.is_dir() and not is_ignored(child.name))
-    except OSError as error:
-        raise StudioError(
-            f"“{shown(folder)}” cannot be opened: {error.strerror or error}.",
-            "Ask for access, or choose another folder.",
-        ) from error
-
-
-def _files_of_class(folder: Path, part: Part | None, problems: list[Problem]) -> Iterator[_Candidate]:
-    found, problems_before = False, len(problems)
-    for path in files_below(folder, problems):
-        found = True
-        yield _Candidate(path, shown(folder.name), part)
-    if not found and len(problems) == problems_before:
-        problems.append(
-            Problem(shown(folder), "empty-folder", f"There is nothing in the folder “{shown(folder.name)}”.")
-        )
-
-
-def files_below(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Yield every file in a folder and in those inside it, links followed, in a stable order.
-
-    The system's own files are left out. Files and folders that cannot be used are added to `problems`.
-    """
-    seen: set[tuple[int, int]] = set()
-    for where, names, files in os.walk(folder, followlinks=True, onerror=lambda e: _note_error(e, problems)):
-        facts = Path(where).stat()
-        if (facts.st_dev, facts.st_ino) in seen:  # a link that leads back
-            names.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        names[:] = sorted(name for name in names if not is_ignored(name))
-        for name in sorted(files):
-            if is_ignored(name):
-                continue
-            path = Path(where) / name
-            if shown(path) != str(path):
-                problems.append(
-                    Problem(shown(path), "name-not-text", "The file name has bytes that are not text: rename a copy.")
-                )
-                continue
-            yield path
-
-
-def _note_error(error: OSError, problems: list[Problem]) -> None:
-    name = shown(error.filename)
-    problems.append(Problem(name, "no-access", f"The folder cannot be opened: {error.strerror or error}."))
-
-
-def _note_loose_files(folder: Path, problems: list[Problem]) -> None:
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in SUFFIXES and not is_ignored(path.name):
-            problems.append(
-                Problem(shown(path), "outside-class", "The picture lies beside the class folders, so it has no class.")
-            )
-
-
-def _inspect(path: Path) -> tuple[str, int, int] | Problem:
-    try:
-        content = read_bytes(path)
-        image = decode(content, path.suffix)
-        return hashlib.sha256(content).hexdigest(), image.width, image.height
-    except UnreadableImage as error:
-        return Problem(str(path), error.code, str(error))
 
 
 def _copies(images: Sequence[ImageRecord], classes: Sequence[str]) -> Iterator[Problem]:
@@ -255,8 +316,3 @@ def _copies(images: Sequence[ImageRecord], classes: Sequence[str]) -> Iterator[P
                 yield Problem(other.path, "leak", f"The same picture is also in {first.part}, as {name}.")
             else:
                 yield Problem(other.path, "copy", f"The same picture as {name}; both stay on one side of the split.")
-
-
-def is_ignored(name: str) -> bool:
-    """Return whether a file or folder is the system's own and never meant as a picture or a class."""
-    return name.startswith(".") or name.casefold() in IGNORED_NAMES

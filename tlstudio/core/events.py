@@ -1,8 +1,8 @@
 """What the engine tells the world. One line of JSON an event, the same in the log, on the wire and in the window.
 
 A run's log holds `RunStarted`, then per stage `StageStarted`, `BatchEnded`, `EpochEnded`, and last exactly one
-`RunEnded`. `Progress`, `AdviceChanged`, `RaceChanged` and `JobEnded` belong to a job of the engine process and are
-never logged.
+`RunEnded`. `Progress`, `ScanChanged`, `AdviceChanged`, `RaceChanged` and `JobEnded` belong to a job of the engine
+process and are never logged.
 All floats are finite or None.
 """
 
@@ -99,6 +99,10 @@ class RunEnded(_Event, frozen=True, kw_only=True):
     val_interval: tuple[float, float] | None = None
     val_images: int = 0
     val_nll: float | None = None
+    random_accuracy: float | None = None
+    """What a new head would have seemed to reach on a split that tears groups apart; None where there are no groups."""
+    grouped_accuracy: float | None = None
+    """What the same kind of head reaches on the split as it is."""
     kept: str | None = None
     """Which model was kept, in words: "the new head", "the fine-tuned network", "halfway between the two"."""
     kept_epoch: int | None = None
@@ -115,6 +119,20 @@ class Progress(_Event, frozen=True, kw_only=True):
     done: int
     total: int
     seconds_left: float | None = None
+
+
+class ScanChanged(_Event, frozen=True, kw_only=True):
+    """How far a scan is, at most four times a second. Never logged."""
+
+    done: int
+    total: int
+    set_aside: int
+    files_per_second: float
+    seconds_left: float | None = None
+    folders: dict[str, int]
+    """Readable pictures so far in each folder directly below the dropped one; of very many, those with most."""
+    recent: tuple[str, ...] = ()
+    """Paths of some pictures that were just read."""
 
 
 class AdviceChanged(_Event, frozen=True, kw_only=True):
@@ -148,6 +166,7 @@ Event = (
     | Notice
     | RunEnded
     | Progress
+    | ScanChanged
     | AdviceChanged
     | RaceChanged
     | JobEnded

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ MAX_PIXELS = 100_000_000
 MAX_SIDE_PX = 65_500
 MAX_FILE_BYTES = 512 * 2**20
 
+FRAMINGS = ("fill", "fit", "stretch")
+
 # The limits above are checked before decoding; Pillow's own check would warn below them and raise above.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -39,6 +42,22 @@ class UnreadableImage(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file becomes pixels and the pixels a square, as far as that is a choice.
+
+    `low` and `high` are the values that become black and white in pictures of more than 8 bits a channel; None takes
+    the range of the file's type. `channels` are the numbers of those to use of a picture with more than four, one
+    (grey) or three. `framing`: "fill" cuts the long side off, "fit" shows all of the picture on a ground of its own
+    border's colour, "stretch" changes its proportions.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    channels: tuple[int, ...] = ()
+    framing: str = "fill"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -62,7 +81,9 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImage("no-access", f"The file cannot be opened: {error.strerror or error}.") from error
 
 
-def decode(content: bytes, suffix: str = "", shrink_to_px: int | None = None) -> Image.Image:
+def decode(
+    content: bytes, suffix: str = "", shrink_to_px: int | None = None, reading: Reading = Reading()
+) -> Image.Image:
     """Return the picture in `content`, fully decoded, upright by its EXIF note, as 8-bit RGB.
 
     Of animations and multi-page files the first page counts. 16-bit values are divided by 257, floats are taken as
@@ -88,9 +109,9 @@ def decode(content: bytes, suffix: str = "", shrink_to_px: int | None = None) ->
         raise UnreadableImage("not-a-picture", "This is not a picture file.") from error
 
 
-def read_image(path: Path, shrink_to_px: int | None = None) -> Image.Image:
+def read_image(path: Path, shrink_to_px: int | None = None, reading: Reading = Reading()) -> Image.Image:
     """Return the picture at `path` as upright RGB; see `read_bytes` and `decode`."""
-    return decode(read_bytes(path), path.suffix, shrink_to_px)
+    return decode(read_bytes(path), path.suffix, shrink_to_px, reading)
 
 
 def resize_short_side(image: Image.Image, short_side_px: int, filter_name: str) -> Image.Image:
@@ -115,9 +136,31 @@ def crop_center(image: Image.Image, side_px: int) -> Image.Image:
     return image.crop((left, top, left + side_px, top + side_px))
 
 
-def network_view(image: Image.Image, resize_px: int, crop_px: int, filter_name: str) -> np.ndarray:
+def framed(image: Image.Image, resize_px: int, crop_px: int, filter_name: str, framing: str = "fill") -> Image.Image:
+    """Return the picture as it is kept for a network: with "fill" its short side at `resize_px`, else the square."""
+    if framing == "fill":
+        return resize_short_side(image, resize_px, filter_name)
+    if framing == "stretch":
+        return image.resize((crop_px, crop_px), Image.Resampling[filter_name.upper()])
+    scale = crop_px / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling[filter_name.upper()])
+    square = Image.new("RGB", (crop_px, crop_px), _border_colour(small))
+    square.paste(small, ((crop_px - size[0]) // 2, (crop_px - size[1]) // 2))
+    return square
+
+
+def network_view(
+    image: Image.Image, resize_px: int, crop_px: int, filter_name: str, framing: str = "fill"
+) -> np.ndarray:
     """Return what a network sees of a picture: uint8 (crop, crop, 3)."""
-    return np.asarray(crop_center(resize_short_side(image, resize_px, filter_name), crop_px))
+    return np.asarray(crop_center(framed(image, resize_px, crop_px, filter_name, framing), crop_px))
+
+
+def _border_colour(image: Image.Image) -> tuple[int, ...]:
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return tuple(int(value) for value in np.median(border, axis=0))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -9,21 +9,28 @@ from typing import Literal
 
 import msgspec
 
+from tlstudio.core.dataset_setup import DatasetSetup
+
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb", tag=str.lower):
     """Base of the tagged union; never sent itself."""
 
 
 class Scan(_Job, frozen=True, kw_only=True):
-    """Result: a DatasetIndex."""
+    """Look at every file once. Result: {"scanned": the file of a Scanned, for `core.dataset.read_scanned`}.
+
+    On the way there, `ScanChanged` events.
+    """
 
     folders: tuple[str, ...]
+    """Folders, or one zip archive of pictures."""
 
 
 class Train(_Job, frozen=True, kw_only=True):
     """Result: the run's RunEnded. The run's own events are sent as they happen."""
 
     folders: tuple[str, ...]
+    setup: DatasetSetup = DatasetSetup()
     run: str
     backbone: str = ""
     weights: str | None = None
@@ -49,6 +56,7 @@ class Advise(_Job, frozen=True, kw_only=True):
     """Measure which regime suits the pictures. Result: an Advice; on the way there, `AdviceChanged` events."""
 
     folders: tuple[str, ...]
+    setup: DatasetSetup = DatasetSetup()
     backbone: str = ""
     weights: str | None = None
     seed: int = 0
@@ -73,8 +81,30 @@ class Rank(_Job, frozen=True, kw_only=True):
     """Compare backbones on the user's pictures. Result: {"rows": [RankRow]}, best first."""
 
     folders: tuple[str, ...]
+    setup: DatasetSetup = DatasetSetup()
     backbones: tuple[str, ...] = ()
     """None: all whose weights are on this computer."""
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+
+
+class Shortcuts(_Job, frozen=True, kw_only=True):
+    """Find out whether the classes can be told apart by what is not their subject. Result: {"rows": [ShortcutRow]}."""
+
+    folders: tuple[str, ...]
+    setup: DatasetSetup = DatasetSetup()
+    seed: int = 0
+
+
+class Map(_Job, frozen=True, kw_only=True):
+    """Lay the pictures out by what a network sees in them. Result: a PictureMap."""
+
+    folders: tuple[str, ...]
+    setup: DatasetSetup = DatasetSetup()
+    method: Literal["pca", "t-sne"] = "pca"
+    backbone: str = ""
+    weights: str | None = None
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -127,4 +157,4 @@ class Measure(_Job, frozen=True, kw_only=True):
     device: str = "auto"
 
 
-Job = Scan | Train | Advise | Race | Rank | Evaluate | Predict | Export | Download | Import | Measure
+Job = Scan | Train | Advise | Race | Rank | Shortcuts | Map | Evaluate | Predict | Export | Download | Import | Measure

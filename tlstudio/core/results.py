@@ -101,3 +101,30 @@ class RankRow(msgspec.Struct, frozen=True):
     memory_mb: float
     """At most, beyond what the program needs without it."""
     export_mb: float
+
+
+class ShortcutRow(msgspec.Struct, frozen=True):
+    """How well the classes can be told apart from one thing that is not their subject."""
+
+    clue: str
+    """"border", "size", "file type", "brightness", "sharpness" or "camera"."""
+    accuracy: float
+    """Cross-validated, the mean over the classes."""
+    interval: Interval
+    chance: float
+    """What guessing would reach."""
+    works: bool
+    """The classes can be told apart by it: a classifier may learn that instead of the subject."""
+    sentence: str
+    examples: tuple[str, ...] = ()
+    """Paths of pictures that it gave away most surely."""
+
+
+class PictureMap(msgspec.Struct, frozen=True):
+    """Where pictures lie beside each other, by what a network sees in them."""
+
+    paths: tuple[str, ...]
+    positions: tuple[tuple[float, float], ...]
+    method: Literal["pca", "t-sne"]
+    explained: float | None = None
+    """The share of the variance that the two axes of a PCA show."""

@@ -39,7 +39,7 @@ def split(index: DatasetIndex, seed: int) -> Split:
     made_by = "folders"
     if not by_part["val"]:
         targets = [index.images[i].class_index for i in by_part["train"]]
-        groups = [index.images[i].sha256 for i in by_part["train"]]
+        groups = [index.images[i].kept_with for i in by_part["train"]]
         stay, out = hold_out(targets, groups, VAL_FRACTION, seed)
         by_part["val"] = [by_part["train"][i] for i in out]
         by_part["train"] = [by_part["train"][i] for i in stay]

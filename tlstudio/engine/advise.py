@@ -52,7 +52,7 @@ def advise(job: Advise, emit: Emit = ignore, should_stop: ShouldStop = never) ->
     started = time.monotonic()
     emit(Progress(what="Checking the weights", done=0, total=0))
     weights = _remembered_weights(job) or _checked_weights(job)
-    index = scan([Path(folder).absolute() for folder in job.folders], emit, should_stop)
+    index = scan([Path(folder).absolute() for folder in job.folders], job.setup, emit, should_stop)
     parts = split(index, job.seed)
     spec = backbone(weights.backbone)
     advice = advise_for(index, parts, spec, weights, job.seed, job.device, job.threads, emit, should_stop)
@@ -77,7 +77,7 @@ def advise_for(
     started = time.monotonic()
     images = [index.images[position] for position in parts.train]
     counts = training_class_counts([image.class_index for image in images], len(index.classes))
-    preprocessing = spec.preprocessing(next((known for known in spec.weights if known.name == weights.name), None))
+    preprocessing = spec.preprocessing(weights.name, index.reading)
     key = _profile_key(images, feature_key(spec.name, weights.sha256, preprocessing, "center"), seed)
 
     def looked(profile: Profile) -> None:

@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from tlstudio.core.dataset import DatasetIndex, ImageRecord, Problem, scan, shown_classes
+from tlstudio.core.dataset import DatasetIndex, ImageRecord, scan, shown_classes
 from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Notice, ShouldStop
+from tlstudio.core.problem import Problem
 from tlstudio.core.results import ClassScore, Evaluation
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.predict import Predictor, write_csv
@@ -36,7 +37,7 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
         names = index.classes
         judged = [index.images[i] for i in positions]
     else:
-        other = scan([folder], emit, should_stop, min_classes=1)
+        other = scan([folder], emit=emit, should_stop=should_stop, min_classes=1)
         names = other.classes
         part = str(folder)
         judged = list(_held_out_images(other))

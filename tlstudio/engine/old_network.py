@@ -39,9 +39,7 @@ class OldNetwork:
         self._model = torchvision_model(spec)
         load_into(self._model, spec, weights.state)
         self.network = self.placed(build_network(spec, self._model, classes))
-        self.preprocessing = spec.preprocessing(
-            next((known for known in spec.weights if known.name == weights.name), None)
-        )
+        self.preprocessing = spec.preprocessing(weights.name)
         self.normalise = Normaliser(self.preprocessing, device, self._channels_last)
         self.contents = [image.sha256 for image in images]
         self.store = ImageStore([image.path for image in images], self.preprocessing, keep)

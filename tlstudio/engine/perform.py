@@ -9,7 +9,7 @@ import msgspec
 
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
-from tlstudio.core.dataset import scan
+from tlstudio.core.dataset import look, write_scanned
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import Emit, JobEnded, ShouldStop, Stopped
 from tlstudio.core.runfolder import RunFolder
@@ -34,7 +34,8 @@ def perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
 def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
     match job:
         case jobs.Scan():
-            return _done(scan([Path(folder) for folder in job.folders], emit, should_stop))
+            scanned = look([Path(folder).absolute() for folder in job.folders], emit, should_stop)
+            return _done({"scanned": str(write_scanned(scanned))})
         case jobs.Train():
             from tlstudio.engine.setup import set_up
             from tlstudio.engine.train import train
@@ -54,6 +55,14 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.rank import rank
 
             return _done({"rows": rank(job, emit, should_stop)})
+        case jobs.Shortcuts():
+            from tlstudio.engine.shortcuts import find_shortcuts
+
+            return _done({"rows": find_shortcuts(job, emit, should_stop)})
+        case jobs.Map():
+            from tlstudio.engine.picture_map import lay_out
+
+            return _done(lay_out(job, emit, should_stop))
         case jobs.Evaluate():
             from tlstudio.engine.evaluate import evaluate
 

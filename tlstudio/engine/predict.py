@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 import torch
 
-from tlstudio.core.dataset import Problem, files_below
 from tlstudio.core.durable import write_bytes
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, ShouldStop, Stopped
 from tlstudio.core.images import UnreadableImage, network_view, read_image
+from tlstudio.core.listing import files_below
+from tlstudio.core.problem import Problem
 from tlstudio.core.progress import Pace
 from tlstudio.core.results import Prediction
 from tlstudio.core.runfolder import RunFolder

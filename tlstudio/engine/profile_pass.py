@@ -57,7 +57,7 @@ def profile_pictures(
             channels,
             [block.name for block in spec.blocks],
             targets[seen],
-            [images[position].sha256 for position in seen],
+            [images[position].kept_with for position in seen],
             seed,
             ignore if quick else emit,
             should_stop,

@@ -161,7 +161,7 @@ class _Course:
         features = self._shown([images[place] for place in order])
         positions = [parts.train[place] for place in order[: len(features)]]
         racing = [self._index.images[position] for position in positions]
-        targets, groups = [image.class_index for image in racing], [image.sha256 for image in racing]
+        targets, groups = [image.class_index for image in racing], [image.kept_with for image in racing]
         if len(racing) < MANY_IMAGES:
             dealt = folds(targets, groups, FOLDS, self._plan.seed)
         else:

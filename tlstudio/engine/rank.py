@@ -32,7 +32,7 @@ def rank(job: Rank, emit: Emit, should_stop: ShouldStop) -> list[RankRow]:
     A new head is judged by cross-validation on the training pictures, or on a sample of very many; val and test are
     not looked at. Raises StudioError, Stopped.
     """
-    index = scan([Path(folder).absolute() for folder in job.folders], emit, should_stop)
+    index = scan([Path(folder).absolute() for folder in job.folders], job.setup, emit, should_stop)
     training = [index.images[position] for position in split(index, job.seed).train]
     images = _judgeable([training[i] for i in measuring_order(_targets(training), job.seed)])
     specs = [backbone(name) for name in job.backbones] or [spec for spec in BACKBONES if weights_present(spec)]

@@ -43,7 +43,7 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
     if job.download and weights_file is None and not weights_present(spec):
         download(spec, emit, should_stop)
     weights = resolve(spec, weights_file)
-    index = scan([Path(folder).absolute() for folder in job.folders], emit, should_stop)
+    index = scan([Path(folder).absolute() for folder in job.folders], job.setup, emit, should_stop)
     parts = split(index, job.seed)
     targets = [index.images[i].class_index for i in parts.train]
     regime, cut, advice = ("cut" if job.cut else job.regime), job.cut, None

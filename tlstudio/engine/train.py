@@ -138,7 +138,7 @@ class Training:
         self.threads = set_threads(self.plan.threads)
         self.device = choose_device(self.plan.device)
         self.targets = np.array([image.class_index for image in self.index.images], dtype=np.int64)
-        self.groups = [image.sha256 for image in self.index.images]
+        self.groups = [image.kept_with for image in self.index.images]
         self.train = list(self.parts.train)
         self.val = list(self.parts.val)
 

@@ -31,11 +31,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.dataset import Problem
 from tlstudio.core.durable import read_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, JobEnded, Notice, Progress
 from tlstudio.core.jobs import Predict
+from tlstudio.core.problem import Problem
 from tlstudio.core.results import Prediction
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import remembered, theme, words

@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.dataset import DatasetIndex, Problem
+from tlstudio.core.dataset import DatasetIndex
+from tlstudio.core.problem import Problem
 from tlstudio.gui import theme, words
 from tlstudio.gui.widgets.image_viewer import PictureLoader
 from tlstudio.gui.widgets.record_table import Column, RecordTable

@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import msgspec
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QVBoxLayout, QWidget
 
-from tlstudio.core.dataset import DatasetIndex, is_ignored
+from tlstudio.core.dataset import DatasetIndex, arrange, read_scanned, require_classes
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, JobEnded, Progress
 from tlstudio.core.images import SUFFIXES
 from tlstudio.core.jobs import Scan
+from tlstudio.core.listing import is_ignored
 from tlstudio.core.split import split
 from tlstudio.gui import remembered, theme
 from tlstudio.gui.background import Background
@@ -99,11 +100,21 @@ class PicturesStep(Step):
             case Progress():
                 self._state.show_progress(event)
             case JobEnded(status="finished"):
-                self._take(msgspec.convert(event.result, DatasetIndex))
+                self._look_at(event.result)
             case JobEnded(status="stopped"):
                 self._refuse("The scan was stopped", "Nothing was changed.")
             case JobEnded():
                 self._refuse("These pictures cannot be used yet", f"{event.what} {event.hint}")
+
+    def _look_at(self, result: dict[str, Any] | None) -> None:
+        assert result is not None
+        index = arrange(read_scanned(Path(result["scanned"])))
+        try:
+            require_classes(index)
+        except StudioError as error:
+            self._refuse("These pictures cannot be used yet", str(error))
+            return
+        self._take(index)
 
     def _take(self, index: DatasetIndex) -> None:
         try:
