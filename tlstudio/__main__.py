@@ -1,4 +1,4 @@
-"""Where every start of the app comes through: the window, the command line, the engine process."""
+"""Where every start of the app comes through: the window, the command line, the engine process, decoding."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ def main() -> int:
         from tlstudio.engine.worker import main as serve
 
         serve()
+    if "--decode-worker" in sys.argv[1:2]:
+        from tlstudio.core.decode_worker import main as decode
+
+        decode()
     from tlstudio.cli import main as command_line
 
     return command_line(sys.argv[1:])

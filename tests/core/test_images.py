@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,17 @@ import pytest
 from PIL import Image
 
 from tests.factories import draw
+from tests.hostile import png, tiff
 from tlstudio.core import images
-from tlstudio.core.images import UnreadableImage, decode, network_view, read_bytes, read_image, resize_short_side
+from tlstudio.core.images import (
+    Reading,
+    UnreadableImage,
+    decode,
+    network_view,
+    read_bytes,
+    read_image,
+    resize_short_side,
+)
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 40), (30, 60, 210), (230, 210, 40)
 LOSSLESS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA", "PCX")
@@ -69,10 +79,18 @@ def test_gif_and_icon_keep_the_colours():
 
 def test_every_promised_suffix_is_read(tmp_path):
     formats = {
-        ".jpe": "JPEG", ".jfif": "JPEG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
-        ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM", ".jp2": "JPEG2000", ".j2k": "JPEG2000",
-    }  # fmt: skip
-    for suffix in images.SUFFIXES:
+        ".jpe": "JPEG",
+        ".jfif": "JPEG",
+        ".jpg": "JPEG",
+        ".jpeg": "JPEG",
+        ".tif": "TIFF",
+        ".tiff": "TIFF",
+        ".pgm": "PPM",
+        ".pbm": "PPM",
+        ".pnm": "PPM",
+        ".apng": "PNG",
+    } | dict.fromkeys(images.SUFFIXES_OF["JPEG2000"], "JPEG2000")
+    for suffix in images.SUFFIXES - {".pam", ".pfm"}:  # Pillow writes neither; they are in the corpus of hostile files
         path = tmp_path / f"picture{suffix}"
         path.write_bytes(saved(quarters(), formats.get(suffix, suffix[1:].upper())))
         assert_colours(read_image(path), [RED, GREEN, BLUE, YELLOW], tolerance=12)
@@ -251,13 +269,162 @@ def test_text_is_not_a_picture():
 
 
 @pytest.mark.parametrize(
-    ("suffix", "kind"),
-    [(".heic", "HEIC"), (".HEIF", "HEIC"), (".dcm", "DICOM"), (".svg", "SVG"), (".NEF", "camera raw"), (".pdf", "PDF")],
-)
-def test_kinds_that_need_converting_are_named(suffix, kind):
-    refused = refusal(b"\x00\x00\x00\x18ftypheic", suffix)
-    assert refused.code == "unsupported"
-    assert kind in str(refused) and "JPEG" in str(refused)
+    ("content", "kind"),
+    [
+        (b"8BPS\0\1", "Photoshop"), (b"%PDF-1.7", "PDF"), (b"<svg width='9'/>", "SVG"), (b"%!PS-Adobe-3.0", "EPS"),
+        (b"\0\0\0\x18ftypcrx ", "camera raw"), (b"version 1\noid sha256:0", "Git"),
+    ],
+)  # fmt: skip
+def test_kinds_that_need_converting_are_named(content, kind):
+    for suffix in (".jpg", ".xyz", ""):
+        refused = refusal(content, suffix)
+        assert refused.code == "unsupported"
+        assert kind in str(refused)
+
+
+def test_camera_raw_in_the_guise_of_tiff_is_named():
+    assert refusal(saved(quarters(), "TIFF"), ".NEF").code == "unsupported"
+    content = saved(quarters(), "TIFF", tiffinfo={50706: b"\1\4\0\0"})  # DNGVersion
+    assert refusal(content, ".tif").code == "unsupported"
+
+
+def test_what_another_package_reads_is_named_without_it(monkeypatch):
+    monkeypatch.setattr(images, "find_spec", lambda name: None)
+    for content, package in ((b"\0\0\0\x18ftypheic", "pillow-heif"), (bytes(128) + b"DICM", "pydicom")):
+        refused = refusal(content, ".jpg")
+        assert refused.code == "unsupported"
+        assert package in str(refused) and "JPEG" in str(refused)
+    odd = tiff(np.zeros((8, 8, 5), np.uint8), photometric="minisblack", planarconfig="contig")
+    assert "tifffile" in str(refusal(odd, ".tif"))
+
+
+def test_heic(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    heif.from_pillow(quarters(128)).save(buffer, quality=95)
+    found = images.decode_noted(buffer.getvalue(), ".heic")
+    assert found.format == "HEIC" and found.note == ""
+    assert_colours(found.image, [RED, GREEN, BLUE, YELLOW], tolerance=12)
+    assert refusal(buffer.getvalue()[:200], ".heic").code == "unreadable"
+
+
+def dicom(values: np.ndarray, **facts: object) -> bytes:
+    pydicom = pytest.importorskip("pydicom")
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    file = pydicom.dataset.Dataset()
+    file.file_meta = meta
+    file.Rows, file.Columns = values.shape
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
+    file.PixelData = values.astype("<u2").tobytes()
+    for name, value in facts.items():
+        setattr(file, name, value)
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, file, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_dicom():
+    values = np.array([[0, 4095], [1024, 2048]])
+    found = images.decode_noted(dicom(values), ".dcm")
+    assert np.asarray(found.image)[..., 0].tolist() == [[0, 255], [64, 128]]
+    white_first = decode(dicom(values, PhotometricInterpretation="MONOCHROME1"))
+    assert np.asarray(white_first)[..., 0].tolist() == [[255, 0], [191, 127]]
+    # Hounsfield units: stored values minus 1024; a window from -1000 to 1000.
+    scaled = dicom(values, RescaleSlope=1, RescaleIntercept=-1024)
+    window = decode(scaled, reading=Reading(low=-1000, high=1000))
+    assert np.asarray(window)[..., 0].tolist() == [[0, 255], [128, 255]]
+
+
+# --- more than 8 bits -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda v: saved(Image.fromarray(v), "PNG"), lambda v: tiff(v), lambda v: dicom(v)])
+def test_one_range_for_every_picture(make):
+    values = np.array([[90, 100], [600, 1100]], np.uint16)
+    pixels = np.asarray(decode(make(values), reading=Reading(low=100, high=1100)))
+    assert pixels[..., 0].tolist() == [[0, 0], [128, 255]]
+
+
+def test_the_range_reaches_the_lower_bits_of_colours():
+    values = np.zeros((4, 4, 3), np.uint16) + np.array([100, 150, 200], np.uint16)
+    chosen = Reading(low=100, high=200)
+    for content in (png(values, 2), tiff(values, photometric="rgb"), tiff(values, photometric="rgb", byteorder=">")):
+        assert decode(content, reading=chosen).getpixel((1, 1)) == (0, 128, 255)
+
+
+def test_the_range_leaves_8_bit_pictures_alone():
+    assert_colours(decode(saved(quarters(), "PNG"), reading=Reading(low=0, high=10)), [RED, GREEN, BLUE, YELLOW])
+
+
+def test_the_usual_range_of_a_deep_picture_is_measured():
+    values = np.full((100, 100), 2000, np.uint16)
+    values[0, 0], values[50:, :] = 65535, 3000
+    found = images.decode_noted(saved(Image.fromarray(values), "PNG"))
+    assert (found.low, found.high, found.channels) == (2000, 3000, 1)
+    assert images.decode_noted(saved(quarters(), "PNG")).low is None
+
+
+def test_channels_can_be_chosen():
+    planes = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 20, 30, 40, 50)], -1)
+    content = tiff(planes, photometric="minisblack", planarconfig="contig")
+    assert decode(content).getpixel((1, 1)) == (10, 20, 30)
+    assert decode(content, reading=Reading(channels=(4, 0, 2))).getpixel((1, 1)) == (50, 10, 30)
+    assert decode(content, reading=Reading(channels=(3,))).getpixel((1, 1)) == (40, 40, 40)
+    with pytest.raises(UnreadableImage, match="5 channels"):
+        decode(content, reading=Reading(channels=(7,)))
+    assert images.decode_noted(content).channels == 5
+
+
+def test_large_pictures_are_shrunk_by_whole_numbers():
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1500, 3), np.uint8)
+    # 1,200 pixels hold 2 x 256 twice: every pixel is the mean of a square of four.
+    means = noise.reshape(600, 2, 750, 2, 3).mean(axis=(1, 3))
+    for content in (saved(Image.fromarray(noise), "PNG"), tiff(noise.astype(np.uint16) * 257, photometric="rgb")):
+        small = np.asarray(decode(content, shrink_to_px=256))
+        assert small.shape == (600, 750, 3)
+        assert np.abs(small - means).max() <= 1
+        assert np.array_equal(np.asarray(decode(content)), noise)
+
+
+def test_large_files_are_read_piece_by_piece(tmp_path):
+    for file_format in ("TIFF", "BMP", "PNG", "JPEG", "PPM"):
+        path = tmp_path / "picture"
+        path.write_bytes(saved(draw("disc", 1, side_px=700), file_format))
+        with path.open("rb") as file:
+            assert np.array_equal(decode(file, ".x", 64), decode(path.read_bytes(), ".x", 64)), file_format
+
+
+def test_facts_beside_the_pixels():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0112] = "Acme", "Acme 7", 6
+    exif.get_ifd(0x8769)[0x9003] = "2021:03:04 05:06:07"
+    found = images.decode_noted(saved(quarters(64).resize((96, 64)), "JPEG", exif=exif), ".png")
+    assert (found.width_px, found.height_px, found.format, found.channels) == (64, 96, "JPEG", 3)
+    assert found.camera == "Acme 7" and found.note == "misnamed"
+    assert found.taken_s == datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC).timestamp()
+
+
+def test_a_copy_that_broke_off_into_zeros_is_noticed():
+    content = saved(draw("disc", 3), "JPEG")
+    assert refusal(content[: len(content) // 2] + bytes(len(content)), ".jpg").code == "unreadable"
+    assert decode(content + bytes(4096)).mode == "RGB"  # some cameras fill their files up
+
+
+def test_what_a_decoding_needs_is_asked_for_first():
+    asked: list[int] = []
+
+    def refuse(size_bytes: int) -> None:
+        asked.append(size_bytes)
+        raise images.NotNow
+
+    for content in (saved(quarters(500), "PNG"), saved(quarters(500), "TIFF"), saved(quarters(500), "WEBP")):
+        with pytest.raises(images.NotNow):
+            images.decode_noted(content, admit=refuse)
+    assert min(asked) >= 4 * 500 * 500
 
 
 def test_postscript_is_never_interpreted():
@@ -279,7 +446,7 @@ def test_bombs_are_refused_before_decoding(width, height):
 def test_a_bomb_inside_an_icon_is_refused():
     inner = bomb_png(60_000, 60_000)
     content = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(inner), 22) + inner
-    assert refusal(content, ".ico").code in ("too-large", "not-a-picture")
+    assert refusal(content, ".ico").code in ("too-large", "not-a-picture", "unreadable")
 
 
 def test_compressed_text_that_explodes_is_refused():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +18,15 @@ from tlstudio.core.paths import data_dir
 MAX_BYTES = 4 * 2**30
 SHARE_OF_FREE_DISK = 0.1
 FEATURES_SUFFIX = ".sqlite"
+PACK_SUFFIX = ".pack"
 # Beside a file of features sqlite keeps what it needs while it writes.
-_PATTERNS = (f"features/*{FEATURES_SUFFIX}*", "notes/*.json", "scans/*.json")
+_PATTERNS = (
+    f"features/*{FEATURES_SUFFIX}*",
+    "notes/*.json",
+    "scans/*",
+    "pictures/*.sqlite*",
+    f"pictures/*{PACK_SUFFIX}",
+)
 T = TypeVar("T")
 
 
@@ -31,6 +40,18 @@ def features_file(key: str) -> Path:
 def scanned_file(key: str) -> Path:
     """Return the file for what a look at folders found."""
     return _folder() / "scans" / f"{key}.json"
+
+
+def pictures_file(version: int) -> Path:
+    """Return the file for what was learned from pictures; its folder is made. Raises OSError."""
+    folder = _folder() / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"pictures-{version}.sqlite"
+
+
+def pack_file(name: str) -> Path:
+    """Return the file of that name for thumbnails and small copies of pictures."""
+    return _folder() / "pictures" / f"{name}{PACK_SUFFIX}"
 
 
 def note(key: str, kind: type[T]) -> T | None:
@@ -68,16 +89,20 @@ def clear() -> int:
     return freed
 
 
-def make_room(keep: Path) -> None:
-    """Delete the files that were not used for the longest time until the cache fits its limit; `keep` stays."""
+def make_room(keep: Path | None = None, more_bytes: int = 0, unused_since_s: float = math.inf) -> None:
+    """Delete the files that were not used for the longest time until the cache fits its limit with `more_bytes`.
+
+    `keep` stays, and what was used after `unused_since_s` (seconds since 1970).
+    """
     files = sorted(_files(), key=lambda file: file[2])
-    excess = sum(size for _, size, _ in files) - limit_bytes()
-    for path, size, _ in files:
-        if excess <= 0:
+    excess = sum(size for _, size, _ in files) + more_bytes - limit_bytes()
+    for path, size, used_s in files:
+        if excess <= 0 or used_s >= unused_since_s:
             return
-        if not path.name.startswith(keep.name):
-            path.unlink(missing_ok=True)
-            excess -= size
+        if keep is None or not path.name.startswith(keep.name):
+            with suppress(PermissionError):  # Windows deletes nothing that is in use
+                path.unlink(missing_ok=True)
+                excess -= size
 
 
 def _folder() -> Path:
