@@ -1,6 +1,7 @@
 """The command line: the window's verbs for clusters and scripts.
 
 With --json, standard output carries JSON lines and nothing else; everything for people goes to standard error.
+What was decided about a folder in the window does not count here: a set-up is given by options or saved to a file.
 Exit codes: 0 done, 1 a problem the user can mend, 2 wrong usage.
 """
 
@@ -14,10 +15,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from tlstudio import __version__
 from tlstudio.core import jobs
+from tlstudio.core.dataset_setup import DatasetSetup, Grouping
 from tlstudio.core.errors import StudioError, refused, shown
 from tlstudio.core.events import (
     BatchEnded,
@@ -32,13 +34,19 @@ from tlstudio.core.events import (
     StageStarted,
     encode_event,
 )
+from tlstudio.core.images import FRAMINGS
 from tlstudio.core.regimes import HEAD_NAMES, REGIME_NAMES
+
+if TYPE_CHECKING:
+    from tlstudio.core.dataset import DatasetIndex
 
 MAX_EPOCHS = 100_000
 MAX_SEED = 2**32 - 1
 """The largest that numpy and scikit-learn take."""
 INTERRUPTED = 130
 MAX_MINUTES = 100_000
+MAX_VALUE = 1e30
+"""Of a pixel, as far as anyone asks for it."""
 BAR_LENGTH = 30
 
 
@@ -88,10 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     samples.add_argument("folder", type=Path)
 
     scanning = verb("scan", _scan, "Read every picture under a folder and say what is wrong.")
-    scanning.add_argument("folder", type=Path)
+    scanning.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
+    _add_setup_options(scanning)
+    scanning.add_argument("--files", action="store_true", help="list every file with what became of it")
+    scanning.add_argument("--csv", type=Path, metavar="FILE", help="write that list to this new file")
+    scanning.add_argument("--save-setup", type=Path, metavar="FILE", help="write what the options below decide to this "
+                          "new file, for --setup")  # fmt: skip
 
     advise = verb("advise", _advise, "Measure which way of training suits a folder of pictures.")
-    advise.add_argument("folder", type=Path)
+    advise.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
+    _add_setup_options(advise)
     advise.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
     advise.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
     advise.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
@@ -101,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--clear", action="store_true", help="delete it; it is made again when needed")
 
     train = verb("train", _train, "Train a classifier on a folder of pictures.")
-    train.add_argument("folder", type=Path)
+    train.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
+    _add_setup_options(train)
     train.add_argument("--run", required=True, dest="run_folder", type=Path, help="a new folder for the run")
     train.add_argument("--backbone", default="", help="see `tlstudio backbones`; default: the best on this computer")
     train.add_argument("--weights", type=Path, help="a weights file, .pth or .safetensors")
@@ -115,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
     race = verb("race", _race, "Try every way of training in short form, then train the best one in full.")
-    race.add_argument("folder", type=Path)
+    race.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
+    _add_setup_options(race)
     race.add_argument("--budget", required=True, type=_minutes, metavar="MINUTES", help="how long the race may take; "
                       "training the winner comes on top")  # fmt: skip
     race.add_argument("--run", required=True, dest="run_folder", type=Path, help="a new folder for the winner's run")
@@ -125,7 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     race.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
     rank = verb("rank", _rank, "Compare the backbones on this computer on a folder of pictures.")
-    rank.add_argument("folder", type=Path)
+    rank.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
+    _add_setup_options(rank)
     rank.add_argument("--backbone", action="append", default=[], help="only this one; can be given several times")
     rank.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
     rank.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
@@ -144,6 +161,80 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", required=True, choices=("onnx", "safetensors"))
     export.add_argument("--to", required=True, type=Path, metavar="FOLDER")
     return parser
+
+
+def _add_setup_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how a folder of pictures becomes a data set."""
+    group = parser.add_argument_group("the set-up of the pictures")
+    group.add_argument("--setup", type=Path, metavar="FILE", help="a saved set-up; the options below change it")
+    group.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
+                       help="leave files out, as “*_mask.png” or “*/masks/*”; can be given several times")  # fmt: skip
+    group.add_argument("--leave-out", action="append", default=[], metavar="CLASS",
+                       help="leave a class out; can be given several times")  # fmt: skip
+    classes = group.add_mutually_exclusive_group()
+    classes.add_argument("--labels", type=Path, metavar="TABLE", help="a CSV file or spreadsheet with the classes")
+    classes.add_argument("--pattern", metavar="REGEX", help="a regular expression with the group (?P<class>...), also "
+                         "part and group, for the place of every file below the folder")  # fmt: skip
+    group.add_argument("--groups", type=_groupings, metavar="KINDS",
+                       help="what keeps pictures on one side of the split: none, or some of "
+                       f"{','.join(get_args(Grouping))}")  # fmt: skip
+    group.add_argument("--framing", choices=FRAMINGS, help="how a picture becomes a square: the long side cut off, all "
+                       "of it on a ground, or stretched")  # fmt: skip
+    group.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), dest="value_range",
+                       help="the values that become black and white in pictures of more than 8 bits")  # fmt: skip
+    group.add_argument("--channels", type=_channels, help="which channels to use of more than four: 0 or 0,1,2, say")
+
+
+def _setup(arguments: argparse.Namespace) -> DatasetSetup:
+    """Return the set-up that the options ask for. Raises StudioError."""
+    from dataclasses import replace
+
+    import msgspec
+
+    from tlstudio.core.dataset_setup import Layout, read_setup
+
+    setup = DatasetSetup() if arguments.setup is None else read_setup(arguments.setup)
+    layout, reading, groupings = setup.layout, setup.reading, setup.groupings
+    if arguments.labels is not None:
+        layout = Layout(kind="table", table=str(arguments.labels.absolute()))
+    if arguments.pattern is not None:
+        layout = Layout(kind="names", pattern=arguments.pattern)
+    if arguments.groups is not None:
+        groupings = arguments.groups
+    if arguments.framing is not None:
+        reading = replace(reading, framing=arguments.framing)
+    if arguments.value_range is not None:
+        low, high = arguments.value_range
+        if not -MAX_VALUE <= low < high <= MAX_VALUE:
+            raise StudioError("The first value of --range must be below the second one.", "Give black, then white.")
+        reading = replace(reading, low=low, high=high)
+    if arguments.channels is not None:
+        reading = replace(reading, channels=arguments.channels)
+    return msgspec.structs.replace(
+        setup,
+        layout=layout,
+        exclude=(*setup.exclude, *arguments.exclude),
+        left_out=(*setup.left_out, *arguments.leave_out),
+        groupings=groupings,
+        reading=reading,
+    )
+
+
+def _groupings(text: str) -> tuple[Grouping, ...]:
+    """Return kinds of groups from an argument."""
+    kinds: tuple[Grouping, ...] = get_args(Grouping)
+    wanted = [] if text == "none" else text.split(",")
+    if unknown := set(wanted) - set(kinds):
+        raise argparse.ArgumentTypeError(f"{min(unknown) or 'nothing'} is none of {', '.join(kinds)}")
+    return tuple(kind for kind in kinds if kind in wanted)
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    """Return the numbers of one or three channels from an argument."""
+    numbers = text.split(",")
+    if len(numbers) not in (1, 3) or not all(number.isdecimal() and len(number) < 6 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text} is not the number of one channel, or of three")
+    return tuple(map(int, numbers))
 
 
 def _whole(lowest: int, highest: int) -> Callable[[str], int]:
@@ -203,26 +294,55 @@ def _samples(arguments: argparse.Namespace) -> int:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
+    setup = _setup(arguments)
+    for file in (arguments.csv, arguments.save_setup):
+        if file is not None and file.exists():
+            raise StudioError(f"“{file}” already exists.", "Choose another file name; nothing was overwritten.")
     ended = _perform(jobs.Scan(folders=(str(arguments.folder),)), _say)
-    if ended.status != "finished":
+    if ended.result is None:
         return _complain(ended.what, ended.hint)
     import msgspec
 
-    from tlstudio.core.dataset import arrange, read_scanned, require_classes
+    from tlstudio.core.dataset import arrange, require_classes
+    from tlstudio.core.durable import write_bytes, write_json
+    from tlstudio.core.look import read_scanned
+    from tlstudio.core.spreadsheet import files_csv
 
-    assert ended.result is not None
-    index = arrange(read_scanned(Path(ended.result["scanned"])))
-    require_classes(index)
-    found = {
-        "images": len(index.images),
-        "classes": index.class_counts(),
-        "splits": index.part_counts(),
-        "problems": [msgspec.to_builtins(problem) for problem in index.problems],
-        "seconds": round(index.seconds, 3),
-    }
+    index = arrange(read_scanned(Path(ended.result["scanned"])), setup)
+    files = index.files()
+    if arguments.csv is not None:
+        write_bytes(arguments.csv, files_csv(files).encode())
+    if arguments.save_setup is not None:
+        write_json(arguments.save_setup, setup)
+    problem = None
+    try:
+        require_classes(index)
+    except StudioError as error:
+        problem = error
     if arguments.json:
+        found = {
+            "images": len(index.images),
+            "classes": index.class_counts(),
+            "splits": index.part_counts(),
+            "problems": msgspec.to_builtins(index.problems),
+            "seconds": round(index.seconds, 3),
+        }
+        if arguments.files:
+            found["files"] = msgspec.to_builtins(files)
+        if problem is not None:
+            found["error"] = {"what": problem.what, "hint": problem.hint}
         _print_json(found)
-        return 0
+    elif arguments.files:
+        for file in files:
+            print(f"{file.status:10}{printable(file.path)}{': ' if file.message else ''}{printable(file.message)}")
+    if problem is not None:
+        return _complain(problem.what, problem.hint)
+    if not arguments.json and not arguments.files:
+        _print_index(index)
+    return 0
+
+
+def _print_index(index: DatasetIndex) -> None:
     print(f"{len(index.images)} pictures in {len(index.classes)} classes, read in {index.seconds:.1f} s.")
     for name, count in index.class_counts().items():
         print(f"  {count:6}  {printable(name)}")
@@ -230,12 +350,14 @@ def _scan(arguments: argparse.Namespace) -> int:
         print(f"  {count:6} pictures for {part}")
     for problem in index.problems:
         print(f"{printable(problem.path)}: {printable(problem.message)}")
-    return 0
+    if index.ignored:
+        print(f"{len(index.ignored)} other files were ignored; --files lists them.")
 
 
 def _advise(arguments: argparse.Namespace) -> int:
     job = jobs.Advise(
         folders=(str(arguments.folder),),
+        setup=_setup(arguments),
         backbone=arguments.backbone,
         weights=None if arguments.weights is None else str(arguments.weights),
         seed=arguments.seed,
@@ -289,6 +411,7 @@ def _cache(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     job = jobs.Train(
         folders=(str(arguments.folder),),
+        setup=_setup(arguments),
         run=str(arguments.run_folder),
         backbone=arguments.backbone,
         weights=None if arguments.weights is None else str(arguments.weights),
@@ -312,6 +435,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _race(arguments: argparse.Namespace) -> int:
     train = jobs.Train(
         folders=(str(arguments.folder),),
+        setup=_setup(arguments),
         run=str(arguments.run_folder),
         backbone=arguments.backbone,
         weights=None if arguments.weights is None else str(arguments.weights),
@@ -339,6 +463,7 @@ def _race(arguments: argparse.Namespace) -> int:
 def _rank(arguments: argparse.Namespace) -> int:
     job = jobs.Rank(
         folders=(str(arguments.folder),),
+        setup=_setup(arguments),
         backbones=tuple(arguments.backbone),
         seed=arguments.seed,
         device=arguments.device,

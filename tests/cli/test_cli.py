@@ -84,21 +84,6 @@ def test_predict_and_export(run: Path, pictures: Path, tmp_path: Path) -> None:
     assert Path(made["path"]).is_file() and made["parity"]["top1_agreement"] == 1.0
 
 
-def test_scan(pictures: Path, tmp_path: Path) -> None:
-    found = objects(tlstudio("scan", pictures, "--json"))
-    assert len(found) == 1
-    assert found[0] | {"seconds": 0} == {
-        "images": 36, "classes": {"disc": 18, "square": 18}, "splits": {"train": 24, "val": 12}, "problems": [],
-        "seconds": 0,
-    }  # fmt: skip
-    folder = class_folders(tmp_path / "mixed")
-    (folder / "disc" / "bad\x1b[31m.jpg").write_text("no picture")
-    found = objects(tlstudio("scan", folder, "--json"))
-    assert found[0]["splits"] == {}
-    assert [(Path(p["path"]).name, p["code"]) for p in found[0]["problems"]] == [("bad\x1b[31m.jpg", "unreadable")]
-    assert "\x1b" not in tlstudio("scan", folder).stdout, "names from files do not steer the terminal"
-
-
 def test_backbones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbones", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -73,12 +73,13 @@ def test_recolouring_keeps_places_and_moves_values_a_little():
     assert all(int(square[2, 2, 0]) > 200 and int(square[2, 2, 2]) < 60 for square in squares)
 
 
-def test_a_crop_keeps_the_share_it_is_asked_for():
+@pytest.mark.parametrize(("framing", "least_area"), [("fill", 0.6), ("fit", 0.8), ("stretch", 0.8)])
+def test_a_crop_keeps_the_share_it_is_asked_for(framing, least_area):
     ramp = Image.fromarray(np.tile(np.linspace(0, 255, 256, dtype=np.uint8)[None, :, None], (256, 1, 3)))
-    wanted = Augmentation(crop_min_area=0.6, mirror=False, recoloured=False)
+    wanted = augmentation_for("fine-tune", mirror=False, turned=False, recoloured=False, framing=framing)
     spans = [(int(square.max()) - int(square.min())) / 255 for square in draws(wanted, ramp)]
-    # A crop of 60 % of the area with a side a third longer than the other is at least this wide.
-    assert min(spans) >= np.sqrt(0.6 * 3 / 4) - 0.05
+    # A crop of that area with a side a third longer than the other is at least this wide.
+    assert min(spans) >= np.sqrt(least_area * 3 / 4) - 0.05
     assert len({round(span, 2) for span in spans}) > 10
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from tlstudio.core.advice import advise
 from tlstudio.core.dataset import DatasetIndex, scan
+from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Notice, RunEnded, RunStarted, WeightsSaved, encode_event
+from tlstudio.core.images import Reading
 from tlstudio.core.plan import PLAN_VERSION, Augmentation, Plan, make_stages
 from tlstudio.core.runfolder import RunFolder, runs_in
 from tlstudio.core.split import Split, split
@@ -42,9 +44,13 @@ def pictures(two_classes) -> tuple[DatasetIndex, Split]:
 def test_what_was_started_is_read_back(tmp_path, pictures):
     run = RunFolder(tmp_path / "run")
     assert not run.path.exists()
-    run.start(plan(), *pictures)
+    setup = DatasetSetup(exclude=("*_mask*",), reading=Reading(low=3.0, channels=(1,), framing="fit"))
+    run.start(plan(), *pictures, setup)
     again = RunFolder(tmp_path / "run")
     assert (again.plan(), again.dataset(), again.split()) == (plan(), *pictures)
+    assert again.setup() == setup
+    run.setup_file.unlink()
+    assert again.setup() == DatasetSetup(), "older runs did not keep it"
     assert list(again.events()) == [] and again.summary() == (None, None)
 
 

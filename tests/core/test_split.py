@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, Part
 from tlstudio.core.errors import StudioError
-from tlstudio.core.split import Split, folds, hold_out, split
+from tlstudio.core.split import Split, folds, hold_out, split, unjudged
 
 
 def index_of(rows: list[tuple[int, Part | None, str]]) -> DatasetIndex:
@@ -123,3 +124,102 @@ def test_copies_stay_together_and_every_picture_is_judged_once() -> None:
         assert {targets[i] for i in judging} == {0, 1}, "the only picture of a class teaches"
     assert sorted(i for _, judging in dealt for i in judging) == list(range(42))
     assert folds([0, 1], ["a", "b"], 3, seed=0) == []
+
+
+def drawn_groups(seed: int) -> tuple[list[int], list[str]]:
+    """Return pictures of up to seven classes in groups of all sizes, a fifth of which lie in two or three classes."""
+    rng = np.random.default_rng(seed)
+    classes = int(rng.integers(2, 8))
+    targets, groups = [], []
+    for group in range(int(rng.integers(classes, 60))):
+        of_group = rng.choice(classes, min(classes, int(rng.choice([1, 1, 1, 1, 2, 3]))), replace=False)
+        for target in of_group:
+            size = int(rng.choice([1, 1, 2, 3, 8, 25]))
+            targets += [int(target)] * size
+            groups += [f"g{group}"] * size
+    order = rng.permutation(len(targets))
+    return [targets[i] for i in order], [groups[i] for i in order]
+
+
+def groups_of(target: int, targets: list[int], groups: list[str]) -> set[str]:
+    return {group for own, group in zip(targets, groups, strict=True) if own == target}
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_groups_of_all_sizes_and_in_several_classes_never_cross(seed):
+    targets, groups = drawn_groups(seed)
+    stay, out = hold_out(targets, groups, 0.2, seed)
+    assert sorted(stay + out) == list(range(len(targets)))
+    assert not {groups[i] for i in stay} & {groups[i] for i in out}
+    assert {targets[i] for i in stay} == set(targets), "every class is taught"
+    for target in set(targets) - {targets[i] for i in out}:
+        # What is not judged has a single group, or none that could be held out with every class still taught.
+        own = groups_of(target, targets, groups)
+        taught = {group: {targets[i] for i in stay if groups[i] != group} for group in own}
+        assert len(own) == 1 or all(left != set(targets) for left in taught.values())
+    assert hold_out(targets, groups, 0.2, seed) == (stay, out)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_folds_keep_groups_together_and_teach_what_they_judge(seed):
+    targets, groups = drawn_groups(seed)
+    dealt = folds(targets, groups, 4, seed)
+    judged_once = Counter(i for _, judged in dealt for i in judged)
+    assert set(judged_once.values()) <= {1}
+    for teaching, judged in dealt:
+        assert sorted(teaching + judged) == list(range(len(targets)))
+        assert not {groups[i] for i in teaching} & {groups[i] for i in judged}
+        assert {targets[i] for i in judged} <= {targets[i] for i in teaching}
+
+
+def test_fractions_come_close_where_groups_are_of_different_sizes():
+    """Over many structures the held-out share of a class is off by no more than a fraction of a typical group."""
+    off = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        targets, groups = [], []
+        for target in range(3):
+            for group in range(12):
+                size = int(rng.integers(1, 16))
+                targets += [target] * size
+                groups += [f"{target}-{group}"] * size
+        _, out = hold_out(targets, groups, 0.2, seed)
+        held, all_of = Counter(targets[i] for i in out), Counter(targets)
+        off += [abs(held[t] / all_of[t] - 0.2) for t in range(3)]
+    assert np.mean(off) < 0.015 and max(off) < 0.08
+
+
+def test_folds_are_of_one_size_where_groups_are_not():
+    rng = np.random.default_rng(4)
+    targets, groups = [], []
+    for target in range(2):
+        for group in range(30):
+            size = int(rng.choice([1, 2, 20]))
+            targets += [target] * size
+            groups += [f"{target}-{group}"] * size
+    sizes = [len(judged) for _, judged in folds(targets, groups, 5, seed=0)]
+    assert max(sizes) - min(sizes) <= 10
+
+
+def test_a_class_of_one_group_teaches_and_is_named():
+    rows = [*plain([10, 10]), *((2, None, "one burst") for _ in range(6))]
+    index = index_of(rows)
+    parts = split(index, seed=0)
+    assert {20, 21, 22, 23, 24, 25} <= set(parts.train)
+    assert unjudged(index, parts) == ["class 2"]
+
+
+def test_groups_of_the_index_decide():
+    images = index_of(plain([12, 12])).images
+    grouped = tuple(msgspec.structs.replace(image, group=f"g{n // 4}") for n, image in enumerate(images))
+    index = msgspec.structs.replace(index_of(plain([12, 12])), images=grouped)
+    parts = split(index, seed=3)
+    assert len(parts.val) == 8
+    assert not {grouped[i].group for i in parts.train} & {grouped[i].group for i in parts.val}
+
+
+def test_the_user_s_parts_are_kept_though_groups_cross():
+    rows = plain([3, 3], "train") + plain([2, 2], "val")
+    images = tuple(msgspec.structs.replace(image, group="one") for image in index_of(rows).images)
+    parts = split(msgspec.structs.replace(index_of(rows), images=images), seed=0)
+    assert (parts.train, parts.val) == (tuple(range(6)), tuple(range(6, 10)))

@@ -10,6 +10,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from tlstudio.core.regimes import FITTED, Head, Regime
 
+CROP_MIN_AREA = 0.6
+WHOLE_MIN_AREA = 0.8
+"""The same where the user wants all of a picture to be seen: its ends should rarely be cut off in learning either."""
 WIDE_STEPS = 30
 WIDELY_CHANGED: tuple[Regime, ...] = ("full", "scratch")
 """Regimes in which every layer learns so much that it needs stronger changes against learning by heart."""
@@ -27,7 +30,7 @@ class Augmentation(msgspec.Struct, frozen=True):
     `wide` adds one change of any kind and strength a picture, and `erase_share` of the pictures lose a rectangle.
     """
 
-    crop_min_area: float = 0.6
+    crop_min_area: float = CROP_MIN_AREA
     mirror: bool = True
     turned: bool = False
     recoloured: bool = True
@@ -36,11 +39,18 @@ class Augmentation(msgspec.Struct, frozen=True):
     erase_share: float = 0.0
 
 
-def augmentation_for(regime: Regime, mirror: bool, turned: bool, recoloured: bool) -> Augmentation:
+def augmentation_for(
+    regime: Regime, mirror: bool, turned: bool, recoloured: bool, framing: str = "fill"
+) -> Augmentation:
     """Return the changes a regime makes of training pictures, as far as the user allows them."""
     wide = regime in WIDELY_CHANGED
     return Augmentation(
-        mirror=mirror, turned=turned, recoloured=recoloured, wide=wide, erase_share=ERASE_SHARE if wide else 0.0
+        crop_min_area=CROP_MIN_AREA if framing == "fill" else WHOLE_MIN_AREA,
+        mirror=mirror,
+        turned=turned,
+        recoloured=recoloured,
+        wide=wide,
+        erase_share=ERASE_SHARE if wide else 0.0,
     )
 
 

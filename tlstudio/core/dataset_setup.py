@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from tlstudio.core.durable import read_json, write_json
+from tlstudio.core.durable import write_json
+from tlstudio.core.errors import StudioError, refused, shown
 from tlstudio.core.images import Reading
 from tlstudio.core.paths import data_dir
 
@@ -21,13 +22,16 @@ by one camera within moments; "labels": what a table or a pattern says.
 """
 ASIDE = ""
 """The class of a picture that the user set aside."""
+NO_COLUMN = "-"
+"""For a part or a group: the table has no column that tells it, whatever the columns are called."""
 
 
 class Layout(msgspec.Struct, frozen=True):
     """Where the class of a picture is written.
 
     "folders": in the name of a folder, at `class_level` below the dropped one (1 is the first; None finds it).
-    "table": in a CSV or Excel file, in columns of these names; "" finds them.
+    "table": in a CSV or Excel file, in columns of these names; "" finds them, and
+    `NO_COLUMN` says that there is none for the part or the group.
     "names": in the file's place below the dropped folder, found by the named groups `class`, `part` and `group` of a
     regular expression.
     """
@@ -81,9 +85,22 @@ def setup_file(folders: Sequence[Path]) -> Path:
 def load_setup(folders: Sequence[Path]) -> DatasetSetup:
     """Return what was decided about these folders before, or the default. Raises StudioError for a damaged file."""
     file = setup_file(folders)
-    return read_json(file, DatasetSetup) if file.exists() else DatasetSetup()
+    return read_setup(file) if file.exists() else DatasetSetup()
 
 
 def save_setup(folders: Sequence[Path], setup: DatasetSetup) -> None:
     """Keep what was decided; it is safe on the disk when this returns. Raises StudioError."""
     write_json(setup_file(folders), setup)
+
+
+def read_setup(file: Path) -> DatasetSetup:
+    """Return the decisions in a file. Raises StudioError if it is missing, damaged or another kind of file."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=DatasetSetup)
+    except OSError as error:
+        raise refused(error) from error
+    except msgspec.DecodeError as error:
+        raise StudioError(
+            f"“{shown(file.name)}” does not hold the set-up of a data set, or is damaged: {error}.",
+            "Save the set-up again, or go on without it.",
+        ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tlstudio.core.dataset import DatasetIndex
+from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.durable import read_json, write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, RunEnded, RunStarted, decode_event
@@ -21,6 +22,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan_file = path / "plan.json"
+        self.setup_file = path / "setup.json"
         self.dataset_file = path / "dataset.json"
         self.split_file = path / "split.json"
         self.events_file = path / "events.jsonl"
@@ -37,9 +39,10 @@ class RunFolder:
                 "Choose a new folder for the run; nothing was overwritten.",
             )
 
-    def start(self, plan: Plan, index: DatasetIndex, parts: Split) -> None:
+    def start(self, plan: Plan, index: DatasetIndex, parts: Split, setup: DatasetSetup = DatasetSetup()) -> None:
         """Write what the run is going to do, into a new folder."""
         self.require_empty()
+        write_json(self.setup_file, setup)
         write_json(self.dataset_file, index)
         write_json(self.split_file, parts)
         write_json(self.plan_file, plan)
@@ -58,6 +61,10 @@ class RunFolder:
     def dataset(self) -> DatasetIndex:
         """Return the pictures as they were when the run was set up."""
         return read_json(self.dataset_file, DatasetIndex)
+
+    def setup(self) -> DatasetSetup:
+        """Return what the user had decided about the pictures; the default for runs that did not keep it."""
+        return read_json(self.setup_file, DatasetSetup) if self.setup_file.exists() else DatasetSetup()
 
     def split(self) -> Split:
         """Return which pictures taught and which judge."""

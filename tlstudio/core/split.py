@@ -1,9 +1,9 @@
-"""Which pictures teach and which ones judge. Copies never cross a line."""
+"""Which pictures teach and which ones judge. What belongs together never crosses a line."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -12,6 +12,8 @@ from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.errors import StudioError
 
 VAL_FRACTION = 0.2
+TRIES = 10
+"""Orders of drawing groups of different sizes, of which the one is kept that comes closest to the fraction."""
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -54,66 +56,118 @@ def split(index: DatasetIndex, seed: int) -> Split:
     if not by_part["val"]:
         raise StudioError(
             "There are too few pictures to keep some apart for judging.",
-            "Give at least one class two different pictures.",
+            "Give at least one class two different pictures that are not kept together as a group.",
         )
     return Split(tuple(by_part["train"]), tuple(by_part["val"]), tuple(by_part["test"]), made_by)
+
+
+def unjudged(index: DatasetIndex, parts: Split) -> list[str]:
+    """Return the classes that teach and have no picture to be judged on, because what they have is one group."""
+    judged = {index.images[position].class_index for position in parts.held_out()[1]}
+    return [name for number, name in enumerate(index.classes) if number not in judged]
 
 
 def hold_out(targets: Sequence[int], groups: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Return positions (staying, held out), stratified: about `fraction` of every class is held out.
 
-    Pictures of one group stay together. Every class with two groups or more has at least one picture on each side;
-    a class with a single group stays.
+    Pictures of one group stay together, whatever their classes. Every class keeps a group, and a class with two groups
+    or more has one held out, unless groups that lie in several classes leave no way to do both: then it stays.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
         members[group].append(position)
-    by_class: defaultdict[int, list[list[int]]] = defaultdict(list)
-    for positions in members.values():
-        by_class[targets[positions[0]]].append(positions)
+    parts = list(members.values())
+    shares = [Counter(targets[position] for position in positions) for positions in parts]
+    wanted = {target: fraction * count for target, count in Counter(targets).items()}
+    judgeable = [
+        target for target, count in Counter(target for share in shares for target in share).items() if count > 1
+    ]
     rng = np.random.default_rng(seed)
-    out: list[int] = []
-    for target in sorted(by_class):
-        of_class = by_class[target]
-        if len(of_class) == 1:
-            continue
-        wanted = fraction * sum(len(positions) for positions in of_class)
-        shuffled = [of_class[number] for number in rng.permutation(len(of_class))]
-        taken: list[int] = []
-        for positions in shuffled[:-1]:
-            if len(taken) + len(positions) / 2 <= wanted:
-                taken += positions
-        if not taken:
-            taken = min(shuffled, key=len)
-        out += taken
-    held = set(out)
-    return [i for i in range(len(targets)) if i not in held], sorted(held)
+    best: list[int] = []
+    best_distance = float("inf")
+    for _ in range(TRIES):
+        taken, held = _draw(shares, wanted, rng.permutation(len(parts)).tolist())
+        off = {target: abs(held[target] - wanted[target]) for target in judgeable}
+        distance = sum(off[target] / wanted[target] for target in judgeable)
+        if distance < best_distance:
+            best, best_distance = taken, distance
+        if all(off[target] <= max(0.5, 1 - wanted[target]) for target in judgeable):
+            break
+    out = sorted(position for number in best for position in parts[number])
+    is_out = set(out)
+    return [position for position in range(len(targets)) if position not in is_out], out
+
+
+def _draw(
+    shares: Sequence[Counter[int]], wanted: Mapping[int, float], order: Sequence[int]
+) -> tuple[list[int], Counter[int]]:
+    """Return which groups are held out, taken in this order, and how many pictures of every class that is.
+
+    `shares` are the classes of each group's pictures.
+    """
+    left = Counter(target for share in shares for target in share)
+    held: Counter[int] = Counter()
+    taken = []
+
+    def take(number: int) -> None:
+        taken.append(number)
+        held.update(shares[number])
+        left.subtract(shares[number].keys())
+
+    def spares_all(number: int) -> bool:
+        return all(left[target] > 1 for target in shares[number])
+
+    for number in order:
+        gain = sum(
+            (abs(wanted[target] - held[target]) - abs(wanted[target] - held[target] - count)) / wanted[target]
+            for target, count in shares[number].items()
+        )
+        if gain >= 0 and spares_all(number):
+            take(number)
+    missing = {target for target in wanted if not held[target] and left[target] > 1}
+    if missing:
+        for number in sorted(order, key=lambda number: shares[number].total()):
+            if missing & shares[number].keys() and spares_all(number):
+                take(number)
+                missing -= shares[number].keys()
+    return taken, held
 
 
 def folds(targets: Sequence[int], groups: Sequence[str], count: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Return (teaching, judged) positions a fold: the groups of every class are dealt out in turn.
+    """Return (teaching, judged) positions a fold: large groups first, each goes where its classes have fewest pictures.
 
     No group lies on both sides, and one rare class spoils no other: a picture is judged once, or teaches in every fold
-    if nothing else of its class would. Empty unless two classes have two groups each.
+    with its group if nothing else of a class in that would. Empty unless two classes have two groups each.
     """
     rng = np.random.default_rng(seed)
     classes = np.asarray(targets)
     first, number_of = np.unique(np.asarray(groups), return_index=True, return_inverse=True)[1:]
-    fold_of = np.zeros(len(first), int)
-    dealt, judgeable = 0, 0
-    for target in np.unique(classes):
-        own = rng.permutation(np.flatnonzero(classes[first] == target))
-        fold_of[own] = (dealt + np.arange(len(own))) % count
-        dealt += len(own)
-        judgeable += len(own) >= 2
-    if judgeable < 2:
+    shares: list[Counter[int]] = [Counter() for _ in first]
+    for target, number in zip(classes.tolist(), number_of.tolist(), strict=True):
+        shares[number][target] += 1
+    groups_of = Counter(target for share in shares for target in share)
+    if sum(number >= 2 for number in groups_of.values()) < 2:
         return []
+    totals = Counter(classes.tolist())
+    loads: list[Counter[int]] = [Counter() for _ in range(count)]
+    fold_of = np.zeros(len(first), int)
+    dealt = 0
+    for target in np.unique(classes):
+        shuffled = rng.permutation(np.flatnonzero(classes[first] == target)).tolist()
+        for number in sorted(shuffled, key=lambda number: -shares[number].total()):
+            share = shares[number]
+            fold = min(
+                ((dealt + turn) % count for turn in range(count)),
+                key=lambda fold: sum(loads[fold][target] / totals[target] for target in share),
+            )
+            loads[fold].update(share)
+            fold_of[number] = fold
+            dealt += 1
     found = []
     for number in range(count):
-        # A group that lies in two classes may leave one of them without a teacher: its pictures are not judged then.
-        judged = np.flatnonzero(fold_of[number_of] == number)
-        teaching = np.setdiff1d(np.arange(len(classes)), judged)
-        judged = judged[np.isin(classes[judged], classes[teaching])]
-        if len(judged):
-            found.append((np.setdiff1d(np.arange(len(classes)), judged).tolist(), judged.tolist()))
+        in_fold = fold_of[number_of] == number
+        untaught = in_fold & ~np.isin(classes, classes[~in_fold])
+        judges = in_fold & ~np.isin(number_of, number_of[untaught])
+        if judges.any():
+            found.append((np.flatnonzero(~judges).tolist(), np.flatnonzero(judges).tolist()))
     return found

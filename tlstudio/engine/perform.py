@@ -9,9 +9,9 @@ import msgspec
 
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
-from tlstudio.core.dataset import look, write_scanned
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import Emit, JobEnded, ShouldStop, Stopped
+from tlstudio.core.look import look, write_scanned
 from tlstudio.core.runfolder import RunFolder
 
 # Each verb imports its own module when it is asked for: a scan must not wait for torch.
