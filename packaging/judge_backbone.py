@@ -40,7 +40,7 @@ def network_features(index: DatasetIndex, weights: Path | None, seed: int) -> np
     network = build_network(SPEC, model, len(index.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
     normalise = Normaliser(SPEC.preprocessing(), torch.device("cpu"))
-    store = ImageStore([image.path for image in index.images], SPEC.preprocessing())
+    store = ImageStore(index.images, SPEC.preprocessing())
     try:
         return forward_pass(network.features, store, range(len(index.images)), normalise)
     finally:
@@ -49,7 +49,7 @@ def network_features(index: DatasetIndex, weights: Path | None, seed: int) -> np
 
 def raw_pixels(index: DatasetIndex) -> np.ndarray:
     """Return the pictures' own pixels, shrunk to 32 x 32, (images, 3072)."""
-    store = ImageStore([image.path for image in index.images], SPEC.preprocessing())
+    store = ImageStore(index.images, SPEC.preprocessing())
     rows = []
     for position in range(len(index.images)):
         square = store.image(position).resize((RAW_SIDE_PX, RAW_SIDE_PX))

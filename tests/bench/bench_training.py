@@ -123,7 +123,7 @@ def fine_tune_against_bare_loop(pictures: Path, weights: Path, rounds: int) -> t
     positions = list(split(index, 0).train)[: BATCH_SIZE * 6]
     targets = np.array([image.class_index for image in index.images])
     normalise = Normaliser(spec.preprocessing(), torch.device("cpu"))
-    store = ImageStore([image.path for image in index.images], spec.preprocessing())
+    store = ImageStore(index.images, spec.preprocessing())
     stage = make_stages("fine-tune", len(positions), "cpu", BATCH_SIZE, "sgd", epochs=1)[1]
     plan = Plan(
         backbone="mobilenet_v2",

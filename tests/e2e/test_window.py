@@ -55,7 +55,7 @@ def test_from_a_dropped_folder_to_an_exported_model(qtbot, window: MainWindow, t
     wizard = window.wizard
     assert wizard is not None
     qtbot.waitUntil(wizard.next_button.isEnabled, timeout=WAIT_MS)
-    assert wizard.pictures.overview().class_texts() == [("disc", 14), ("square", 14)]
+    assert wizard.pictures.classes.texts() == [("disc", 14), ("square", 14)]
     QTest.mouseClick(wizard.next_button, LEFT)
     assert wizard.backbone.spec().name == "mobilenet_v2", "the backbone that comes with the app"
     QTest.mouseClick(wizard.next_button, LEFT)

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
-from tests.factories import class_folders, part_folders
+from tests.engine.conftest import train_job
+from tests.factories import class_folders, draw, part_folders
+from tlstudio.core.cache_folder import clear
+from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.durable import read_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Notice, never
 from tlstudio.core.results import Evaluation
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.evaluate import calibration_error, evaluate, score
+from tlstudio.engine.perform import perform
 
 
 def test_figures_of_a_hand_made_matrix() -> None:
@@ -86,6 +90,40 @@ def test_unknown_classes_are_left_out_and_said(head_run: RunFolder, tmp_path: Pa
     only = class_folders(tmp_path / "other", {"cross": 2})
     with pytest.raises(StudioError, match="of a class the model knows"):
         evaluate(head_run, only, said.append, never)
+
+
+def test_a_folder_is_set_up_as_the_run_s_pictures_were(weights_file: Path, tmp_path: Path) -> None:
+    setup = DatasetSetup(exclude=("*_mask*",), renamed={"disc": "round", "square": "round"}, left_out=("bad",))
+    pictures = class_folders(tmp_path / "pictures", {"disc": 6, "square": 6, "cross": 6})
+    class_folders(tmp_path / "drawn", {"disc": 4}, first_seed=30)
+    (tmp_path / "drawn" / "disc").rename(pictures / "bad")
+    ended = perform(train_job(pictures, tmp_path / "run", weights_file, setup=setup), lambda event: None, never)
+    assert ended.status == "finished", ended
+    run = RunFolder(tmp_path / "run")
+    assert run.setup() == setup and run.dataset().classes == ("cross", "round")
+
+    other = class_folders(tmp_path / "other", {"disc": 2, "square": 3, "cross": 2}, first_seed=60)
+    draw("square", 99).save(other / "cross" / "cross_000_mask.png")
+    shutil.copytree(pictures / "bad", other / "bad")
+    said: list[Event] = []
+    result = evaluate(run, other, said.append, never)
+    assert {row.truth: 0 for row in result.predictions} == {"cross": 0, "round": 0}
+    assert result.images == 7 and not any("_mask" in row.path for row in result.predictions)
+    assert not any(isinstance(event, Notice) for event in said), "what was left out on purpose is not news"
+
+
+def test_held_out_pictures_are_judged_by_their_copies_where_the_files_are_gone(
+    weights_file: Path, tmp_path: Path
+) -> None:
+    pictures = class_folders(tmp_path / "pictures", {"disc": 12, "square": 12})
+    job = train_job(pictures, tmp_path / "run", weights_file)
+    assert perform(job, lambda event: None, never).status == "finished"
+    before = evaluate(RunFolder(tmp_path / "run"), None, lambda event: None, never)
+    shutil.rmtree(pictures)
+    assert evaluate(RunFolder(tmp_path / "run"), None, lambda event: None, never) == before
+    clear()
+    with pytest.raises(StudioError, match="can be read any more"):
+        evaluate(RunFolder(tmp_path / "run"), None, lambda event: None, never)
 
 
 def test_figures_that_cannot_be_kept_are_given_all_the_same(head_run: RunFolder, tmp_path: Path) -> None:

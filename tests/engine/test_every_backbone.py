@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import nn
 from tests.factories import class_folders
 from tlstudio.core.augment import Augmentation
 from tlstudio.core.backbones import BACKBONES, BackboneSpec, Preprocessing, backbone
+from tlstudio.core.dataset import ImageRecord, scan
 from tlstudio.core.events import ignore, never
 from tlstudio.core.plan import Plan, make_stages
 from tlstudio.engine.data import ImageStore, Normaliser
@@ -73,21 +75,20 @@ def random_network(spec: BackboneSpec, cut_after: int | None = None) -> Network:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Sequence[ImageRecord]:
     """Four discs and four squares."""
-    folder = class_folders(tmp_path_factory.mktemp("pictures"), {"disc": 4, "square": 4})
-    return sorted(str(path) for path in folder.rglob("*.png"))
+    return scan([class_folders(tmp_path_factory.mktemp("pictures"), {"disc": 4, "square": 4})]).images
 
 
 @pytest.mark.parametrize("spec", BACKBONES, ids=lambda spec: spec.name)
-def test_head_then_two_steps_then_export(spec: BackboneSpec, pictures: list[str], tmp_path: Path) -> None:
+def test_head_then_two_steps_then_export(spec: BackboneSpec, pictures: Sequence[ImageRecord], tmp_path: Path) -> None:
     targets = np.array([0] * 4 + [1] * 4)
     wanted = preprocessing(spec)
     network = random_network(spec)
     store = ImageStore(pictures, wanted)
     normalise = Normaliser(wanted, torch.device("cpu"))
     features = forward_pass(network.features, store, range(8), normalise)
-    head = fit_head(features, targets, pictures, 2, seed=0)
+    head = fit_head(features, targets, [image.sha256 for image in pictures], 2, seed=0)
     network.head = head.module
     by_network = forward_pass(network, store, range(8), normalise)
     assert np.allclose(by_network, head.logits(features), atol=1e-4 * (1 + np.abs(by_network).max()))

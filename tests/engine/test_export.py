@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +16,18 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.engine.conftest import BACKBONE, train_job
+from tests.factories import draw
 from tlstudio.core.backbones import Preprocessing, backbone
+from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Progress, Stopped, never
+from tlstudio.core.images import FRAMINGS, Reading, network_view, read_image
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.export import export, onnx_bytes
 from tlstudio.engine.networks import ModelCard, build_network, load_model, torchvision_model
-from tlstudio.engine.predict import predict
+from tlstudio.engine.perform import perform
+from tlstudio.engine.predict import Predictor, predict
 
 STRANGER = """
 import runpy, sys
@@ -70,6 +77,56 @@ def test_the_sample_script_answers_like_the_app(
         name, probability = theirs[answer["path"]]
         assert name == answer["class"]
         assert probability == pytest.approx(answer["probability"], abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def long_deep_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Strips of 16-bit grey in which only the values from 1000 to 5080 are in use, and one that is turned by EXIF."""
+    folder = tmp_path_factory.mktemp("deep")
+    for name in ("disc", "square"):
+        (folder / name).mkdir()
+        for seed in range(8):
+            grey = np.asarray(draw(name, seed, 90).convert("L").resize((150, 90)), np.uint16)
+            exif = Image.Exif()
+            exif[0x0112] = 6 if seed == 0 else 1
+            Image.fromarray(1000 + grey * 16).save(folder / name / f"{seed}.tif", exif=exif)
+    return folder
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_the_sample_script_reads_pictures_as_the_run_did(
+    long_deep_pictures: Path, weights_file: Path, tmp_path: Path, framing: str
+) -> None:
+    reading = Reading(1000.0, 5080.0, framing=framing)
+    job = train_job(long_deep_pictures, tmp_path / "run", weights_file, setup=DatasetSetup(reading=reading))
+    assert perform(job, listen, never).status == "finished"
+    run = RunFolder(tmp_path / "run")
+    export(run, "onnx", tmp_path / "out", listen, never)
+    ran = subprocess.run(
+        [sys.executable, "-c", STRANGER, tmp_path / "out" / "predict.py", long_deep_pictures],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = {path: (name, float(value)) for path, name, value in list(csv.reader(ran.stdout.splitlines()))[1:]}
+    app = predict(run, [long_deep_pictures], None, listen, never)["rows"]
+    assert len(app) == len(theirs) == 16
+    for answer in app:
+        assert theirs[answer["path"]] == (answer["class"], pytest.approx(answer["probability"], abs=1e-4))
+
+    script = runpy.run_path(str(tmp_path / "out" / "predict.py"))
+    facts = json.loads((tmp_path / "out" / "model.json").read_text())["preprocessing"]
+    choices = script["Reading"](**facts["reading"])
+    wanted, predictor = backbone(BACKBONE).preprocessing(), Predictor(run)
+    assert Reading(**facts["reading"] | {"channels": ()}) == reading == predictor.card.preprocessing.reading
+    for path in sorted(long_deep_pictures.rglob("*.tif")):
+        image = script["read_image"](path, facts["resize_px"], choices)
+        square = script["network_view"](
+            image, facts["resize_px"], facts["crop_px"], facts["interpolation"], choices.framing
+        )
+        assert np.array_equal(square, predictor.view(str(path)))
+        plain = network_view(read_image(path, wanted.resize_px), wanted.resize_px, wanted.crop_px, "bilinear")
+        assert plain.max() < 25 < square.max(), "read by the type's own range the pictures would be nearly black"
 
 
 def test_safetensors_are_the_same_model(head_run: RunFolder, tmp_path: Path) -> None:

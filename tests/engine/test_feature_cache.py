@@ -19,7 +19,9 @@ from tests.factories import draw
 from tlstudio.core import cache_folder
 from tlstudio.core.backbones import backbone
 from tlstudio.core.cache_folder import clear, size_bytes
+from tlstudio.core.dataset import ImageRecord
 from tlstudio.core.events import Event, Progress, Stopped
+from tlstudio.core.images import Reading
 from tlstudio.core.paths import data_dir
 from tlstudio.engine import feature_cache
 from tlstudio.engine.data import ImageStore, Normaliser
@@ -56,14 +58,18 @@ class Pass:
         self.network, self.weights, self.stop_after = network, weights, stop_after
         self.paths = sorted(folder.iterdir())
         self.contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.paths]
+        self.images = [
+            ImageRecord(str(path), 0, None, content, 48, 48)
+            for path, content in zip(self.paths, self.contents, strict=True)
+        ]
         self.events: list[Event] = []
 
     def __call__(self) -> np.ndarray:
         self.events.clear()
-        store = ImageStore([str(path) for path in self.paths], SPEC.preprocessing())
+        store = ImageStore(self.images, SPEC.preprocessing(), keep=False)
         try:
             return block_pass(
-                self.network, self.weights, BACKBONE, store, range(len(self.paths)), self.contents,
+                self.network, self.weights, BACKBONE, store, range(len(self.images)),
                 Normaliser(SPEC.preprocessing(), torch.device("cpu")), self.events.append, self._stops,
             )  # fmt: skip
         finally:
@@ -85,7 +91,7 @@ def test_every_block_is_there_pooled(network: Network, folder: Path) -> None:
     run = Pass(network, folder)
     features = run()
     assert features.shape == (COUNT, sum(block.channels for block in SPEC.blocks)) and features.dtype == np.float32
-    store = ImageStore([str(run.paths[7])], SPEC.preprocessing())
+    store = ImageStore([run.images[7]], SPEC.preprocessing())
     image = next(store.batches([0], 1))
     store.close()
     maps = Normaliser(SPEC.preprocessing(), torch.device("cpu"))(image)
@@ -149,7 +155,7 @@ def test_other_weights_share_nothing(network: Network, folder: Path) -> None:
 
 
 def test_what_a_key_tells_apart() -> None:
-    v1, v2 = backbone("resnet50").weights
+    v1, v2 = (known.name for known in backbone("resnet50").weights)
     of = backbone("resnet50").preprocessing
     keys = {
         feature_key("resnet50", WEIGHTS, of(v1), "center"),
@@ -157,8 +163,11 @@ def test_what_a_key_tells_apart() -> None:
         feature_key("resnet50", "b" * 64, of(v1), "center"),
         feature_key("resnet34", WEIGHTS, of(v1), "center"),
         feature_key("resnet50", WEIGHTS, of(v1), "random 1"),
+        feature_key("resnet50", WEIGHTS, of(v1, Reading(framing="fit")), "center"),
+        feature_key("resnet50", WEIGHTS, of(v1, Reading(low=0.0, high=4095.0)), "center"),
+        feature_key("resnet50", WEIGHTS, of(v1, Reading(channels=(2,))), "center"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 8
 
 
 def header(content: bytearray) -> None:

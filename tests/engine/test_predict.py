@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -22,6 +23,22 @@ from tlstudio.engine.predict import csv_text, predict
 
 def listen(event: object) -> None:
     """Nobody listens here."""
+
+
+def test_a_model_that_knows_of_no_way_of_reading_answers_as_before(head_run: RunFolder, tmp_path: Path) -> None:
+    """Its file says nothing of range, channels or framing: pictures are read by the type's own range and filled."""
+    content = head_run.model_file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    card = json.loads(header["__metadata__"]["tlstudio"])
+    assert card["preprocessing"].pop("reading")["framing"] == "fill"
+    header["__metadata__"]["tlstudio"] = json.dumps(card)
+    older = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(older).to_bytes(8, "little") + older + content[8 + size :])
+    network, older_card = load_model(tmp_path / "model.safetensors")
+    same, today_s = load_model(head_run.model_file)
+    assert older_card == today_s
+    assert all(torch.equal(value, same.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 def test_a_folder_to_csv(head_run: RunFolder, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.engine.conftest import train_job
 from tests.factories import class_folders
-from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.events import EpochEnded, Event, JobEnded, decode_event
 from tlstudio.core.jobs import Job, Measure, Scan
+from tlstudio.core.look import read_scanned
 
 COMMAND = [sys.executable, "-m", "tlstudio", "--engine-worker"]
 
@@ -43,7 +43,8 @@ def test_a_scan(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     send(worker, Scan(folders=(str(class_folders(tmp_path / "pictures")),)))
     *_, last = answers(worker)
     assert isinstance(last, JobEnded) and last.status == "finished"
-    assert len(msgspec.convert(last.result, DatasetIndex).images) == 12
+    assert last.result is not None
+    assert len(read_scanned(Path(last.result["scanned"])).files) == 12
     assert worker.wait(20) == 0
 
 

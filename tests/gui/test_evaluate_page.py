@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QHeaderView, QLabel, QPushButton, QTableView, QTab
 from tests.factories import draw
 from tests.gui.run_files import CLASSES, evaluation, run_folder
 from tlstudio.core.durable import write_json
-from tlstudio.core.events import JobEnded, Progress
+from tlstudio.core.events import JobEnded, Progress, RunEnded
 from tlstudio.core.jobs import Evaluate
 from tlstudio.core.results import ClassScore, Evaluation, Prediction
 from tlstudio.gui import theme
@@ -137,6 +137,26 @@ def test_accuracy_with_its_interval_and_what_it_was_measured_on(shown):
     assert figure.value() == "50.0 %"
     assert figure.caption() == "Accuracy (18.8-81.2) on 6 val pictures"
     assert "also taught the model" not in visible_texts(shown)
+
+
+def test_both_accuracies_are_said_where_groups_were_kept_together(page, qtbot, tmp_path, pictures):
+    ended = RunEnded(status="finished", val_accuracy=0.88, random_accuracy=0.9512, grouped_accuracy=0.88)
+    run = run_folder(tmp_path / "grouped", (ended,))
+    write_json(run.evaluation_file, evaluation(pictures))
+    page.set_run(run)
+    sentence = (
+        "A split that tears groups apart would have claimed 95.1 %; this one, which keeps them together, shows 88.0 %."
+    )
+    qtbot.waitUntil(lambda: any(label.text() == sentence and label.isVisible() for label in page.findChildren(QLabel)))
+
+
+def test_a_damaged_log_does_not_hide_the_evaluation(page, qtbot, tmp_path, pictures):
+    run = run_folder(tmp_path / "damaged")
+    run.events_file.write_bytes(b"{nonsense\n")
+    write_json(run.evaluation_file, evaluation(pictures))
+    page.set_run(run)
+    qtbot.waitUntil(lambda: any(figure.isVisible() for figure in page.findChildren(Figure)))
+    assert not any("tears groups apart" in label.text() for label in page.findChildren(QLabel))
 
 
 def test_pictures_seen_in_training_are_a_warning(page, qtbot, tmp_path, pictures):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QKeySequence
@@ -76,6 +79,28 @@ def test_a_dropped_file_is_explained_and_opens_nothing(page, qtbot, tmp_path):
     with qtbot.assertNotEmitted(page.folders_chosen):
         assert drop(zone_of(page), [file])
     assert "one folder inside it for each class" in page.message()
+
+
+def test_an_archive_is_taken_like_a_folder_but_alone(page, qtbot, tmp_path):
+    archive = Path(shutil.make_archive(str(tmp_path / "shapes"), "zip", class_folders(tmp_path / "pictures")))
+    with qtbot.waitSignal(page.folders_chosen) as heard:
+        assert drop(zone_of(page), [archive])
+    assert heard.args == [(archive,)]
+    with qtbot.assertNotEmitted(page.folders_chosen):
+        drop(zone_of(page), [archive, tmp_path / "pictures"])
+    assert "one zip archive at a time" in page.message()
+
+
+def test_a_table_brings_the_folder_it_lies_in(page, qtbot, tmp_path):
+    folder = class_folders(tmp_path / "pictures")
+    table = folder / "labels.csv"
+    table.write_text("file,class\n", encoding="utf-8")
+    with qtbot.waitSignal(page.table_chosen) as heard:
+        assert drop(zone_of(page), [table])
+    assert heard.args == [(folder,), str(table)]
+    with qtbot.waitSignal(page.table_chosen) as heard:
+        assert drop(zone_of(page), [table, tmp_path])
+    assert heard.args == [(tmp_path,), str(table)]
 
 
 def test_text_dragged_from_elsewhere_is_not_taken(page):

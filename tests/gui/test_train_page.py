@@ -155,6 +155,12 @@ def test_stop_asks_once_and_keeps_the_best(page, qtbot):
     assert button(page, "Stop").isEnabled()
 
 
+def test_both_accuracies_are_said_at_the_end_where_groups_were_kept_together(page):
+    page.begin(JOB)
+    page.receive(RunEnded(status="finished", val_accuracy=0.88, random_accuracy=0.951, grouped_accuracy=0.88))
+    assert any("would have claimed 95.1 %" in text and "shows 88.0 %" in text for text in texts(page))
+
+
 def test_failure_says_what_happened_what_is_safe_and_what_next(page):
     page.begin(JOB)
     page.receive(WeightsSaved(stage="fine-tune", epoch=6))

@@ -14,7 +14,8 @@ from tests.factories import class_folders, part_folders
 from tlstudio.core.advice import Advice, DepthScore, advise, cost_of
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset import scan
-from tlstudio.core.jobs import Advise, Job, Measure, Race, Rank, Train
+from tlstudio.core.dataset_setup import DatasetSetup
+from tlstudio.core.jobs import Advise, Job, Map, Race, Rank, Train
 from tlstudio.core.paths import runs_dir, weights_dir
 from tlstudio.core.split import split
 from tlstudio.core.weights_folder import WeightsFile
@@ -22,9 +23,8 @@ from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
 from tlstudio.gui.running_jobs import RunningJobs
 from tlstudio.gui.widgets.backbone_card import BackboneCard
 from tlstudio.gui.wizard.options_step import folder_name, free_name
-from tlstudio.gui.wizard.pictures_step import first_pictures
 from tlstudio.gui.wizard.review_step import Measured, ReviewStep
-from tlstudio.gui.wizard.wizard import TrainingWizard
+from tlstudio.gui.wizard.wizard import MEASURING_JOBS, TrainingWizard
 
 WAIT_MS = 60_000
 LEFT = Qt.MouseButton.LeftButton
@@ -72,10 +72,14 @@ def test_the_scan_shows_classes_counts_splits_and_what_was_set_aside(qtbot, jobs
     folder = part_folders(tmp_path / "parted", {"train": 6, "val": 3})
     (folder / "train" / "disc" / "broken.jpg").write_bytes(b"no picture")
     wizard = scanned(qtbot, open_wizard(qtbot, jobs, folder))
-    assert wizard.pictures.overview().class_texts() == [("disc", 9), ("square", 9)]
-    assert wizard.pictures.overview().problem_texts() == [
-        ("The picture is damaged or incomplete.", "broken.jpg", str(folder / "train" / "disc"))
-    ]
+    assert wizard.pictures.classes.texts() == [("disc", 9), ("square", 9)]
+    assert wizard.pictures.message() == ("18 pictures in 2 classes: 12 to learn from, 6 to judge with (val).")
+    wizard.pictures.tabs.setCurrentWidget(wizard.pictures.files)
+    shown = wizard.pictures.files.rows().shown
+    qtbot.waitUntil(lambda: len(shown()) == 19, timeout=WAIT_MS)
+    statuses = {Path(file.path).name: (file.status, file.code) for file in shown()}
+    assert statuses.pop("broken.jpg")[0] == "set-aside"
+    assert set(statuses.values()) == {("used", "")}
 
 
 def test_a_folder_of_one_class_is_refused_with_a_next_step(qtbot, jobs, weights, tmp_path):
@@ -85,21 +89,11 @@ def test_a_folder_of_one_class_is_refused_with_a_next_step(qtbot, jobs, weights,
     assert not wizard.next_button.isEnabled()
 
 
-def test_a_few_pictures_of_every_folder_can_be_seen_while_the_scan_reads(tmp_path):
-    folder = part_folders(tmp_path / "parted", {"train": 6, "val": 3})
-    (folder / "train" / "disc" / "notes.txt").write_text("no picture", encoding="utf-8")
-    shown = [Path(path).relative_to(folder).parts for path in first_pictures([folder])]
-    assert [parts[:2] for parts in shown] == [
-        (part, shape) for part in ("train", "val") for shape in ("disc", "square") for _ in range(2)
-    ]
-    assert all(parts[2].endswith(".png") for parts in shown)
-
-
 def test_a_scan_can_be_cancelled(qtbot, worker_that, weights, two_classes):
     running = RunningJobs(EnginePool(worker_that(NEVER_ENDING)))
     wizard = open_wizard(qtbot, running, two_classes)
-    cancel = next(found for found in wizard.pictures.findChildren(QPushButton) if found.text() == "Cancel")
-    qtbot.waitUntil(lambda: bool(running.jobs()) and cancel.isVisible())
+    qtbot.waitUntil(lambda: bool(running.jobs()))
+    cancel = next(b for b in wizard.pictures.findChildren(QPushButton) if b.text() == "Cancel" and b.isVisible())
     QTest.mouseClick(cancel, LEFT)
     qtbot.waitUntil(lambda: "was stopped" in wizard.pictures.message(), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: not running.jobs())
@@ -248,9 +242,8 @@ def test_the_review_says_whether_the_advised_cut_was_followed(qtbot, two_classes
 
 def test_measured_speeds_reach_the_cards(qtbot, jobs, weights, two_classes):
     wizard = scanned(qtbot, open_wizard(qtbot, jobs, two_classes))
-    qtbot.waitUntil(lambda: not jobs.jobs(), timeout=WAIT_MS)
     card = next(found for found in wizard.findChildren(QPushButton) if found.accessibleName() == "ResNet-18")
-    assert "pictures a second here" in card.accessibleDescription()
+    qtbot.waitUntil(lambda: "pictures a second here" in card.accessibleDescription(), timeout=WAIT_MS)
 
 
 def test_a_card_speaks_of_the_weights_in_use(qtbot):
@@ -291,12 +284,14 @@ SLOW = """
 from pathlib import Path
 import msgspec
 from tlstudio.core.advice import advise
-from tlstudio.core.dataset import scan
+from tlstudio.core.look import look, write_scanned
 job = json.loads(job)
 match job["verb"]:
     case "scan":
-        index = scan([Path(folder) for folder in job["folders"]])
-        say(event="job_ended", status="finished", result=msgspec.to_builtins(index))
+        scanned = look([Path(folder) for folder in job["folders"]])
+        say(event="job_ended", status="finished", result={"scanned": str(write_scanned(scanned))})
+    case "shortcuts":
+        say(event="job_ended", status="finished", result={"rows": []})
     case "advise":
         advice = advise([5, 5])
         say(event="job_ended", status="finished", result=msgspec.to_builtins(advice))
@@ -331,7 +326,7 @@ class Begun:
     def _look(self) -> None:
         now = self._running.jobs()
         self.jobs += [job for job in now if not any(job is seen for seen in self.jobs)]
-        self.together = max(self.together, sum(isinstance(job, Measure | Advise | Race | Rank) for job in now))
+        self.together = max(self.together, sum(isinstance(job, tuple(MEASURING_JOBS)) for job in now))
 
     def seeds(self, kind: type[Advise] | type[Rank]) -> list[int]:
         return [job.seed for job in self.jobs if isinstance(job, kind)]
@@ -419,6 +414,60 @@ def test_only_one_thing_is_measured_at_a_time_and_the_buttons_say_why(qtbot, slo
     qtbot.waitUntil(lambda: len(begun.seeds(Advise)) == 2 and not slow.jobs(), timeout=WAIT_MS)
     assert begun.together == 1
     assert wizard.regime.race.winner() is None and race.isEnabled() and compare.isEnabled()
+
+
+def test_every_job_carries_the_set_up_and_an_edit_measures_anew(qtbot, slow, weights, tmp_path):
+    folder = class_folders(tmp_path / "shapes", {"disc": 8, "square": 8, "cross": 8})
+    begun = Begun(slow)
+    wizard = scanned(qtbot, open_wizard(qtbot, slow, folder))
+    qtbot.waitUntil(lambda: begun.seeds(Advise) == [0] and not slow.jobs(), timeout=WAIT_MS)
+    wizard.pictures.edits.leave_out(["cross"])
+    qtbot.waitUntil(lambda: len(begun.seeds(Advise)) == 2 and not slow.jobs(), timeout=WAIT_MS)
+    assert wizard.pictures.edits.index is not None and wizard.pictures.edits.index.classes == ("disc", "square")
+    decided = wizard.pictures.setup()
+    assert decided.left_out == ("cross",)
+    assert [job.setup for job in begun.jobs if isinstance(job, Advise)] == [DatasetSetup(), decided]
+    assert wizard.job().setup == decided
+    click(wizard)
+    QTest.mouseClick(found_button(wizard, "Compare on your pictures"), LEFT)
+    (rank,) = [job for job in begun.jobs if isinstance(job, Rank)]
+    assert rank.setup == decided
+    QTest.mouseClick(wizard.cancel_button, LEFT)
+    qtbot.waitUntil(lambda: not slow.jobs(), timeout=WAIT_MS)
+
+
+BUSY = SLOW.replace('case "advise":', 'case "advised":')
+"""Answers like the other, but measures the pictures until it is asked to stop."""
+
+
+def test_a_map_that_the_user_asks_for_makes_the_measurement_wait(qtbot, worker_that, weights, two_classes):
+    running = RunningJobs(EnginePool(worker_that(BUSY)))
+    begun = Begun(running)
+    wizard = scanned(qtbot, open_wizard(qtbot, running, two_classes))
+    qtbot.waitUntil(lambda: any(isinstance(job, Advise) for job in running.jobs()), timeout=WAIT_MS)
+    wizard.pictures.tabs.setCurrentWidget(wizard.pictures.map)
+    lay_out = found_button(wizard, "Lay the pictures out")
+    qtbot.waitUntil(lay_out.isEnabled)
+    QTest.mouseClick(lay_out, LEFT)
+    qtbot.waitUntil(lambda: any(isinstance(job, Map) for job in running.jobs()), timeout=WAIT_MS)
+    assert begun.together == 1
+    cancel = next(b for b in wizard.pictures.map.findChildren(QPushButton) if b.text() == "Cancel" and b.isVisible())
+    QTest.mouseClick(cancel, LEFT)
+    qtbot.waitUntil(lambda: [type(job) for job in running.jobs()] == [Advise], timeout=WAIT_MS)
+    assert "See which pictures look alike" in wizard.pictures.map.message()
+    QTest.mouseClick(wizard.cancel_button, LEFT)
+    qtbot.waitUntil(lambda: not running.jobs(), timeout=WAIT_MS)
+    running.end_all()
+
+
+def test_the_wizard_opens_as_large_as_it_was_left(qtbot, jobs, weights, two_classes):
+    first = open_wizard(qtbot, jobs, two_classes)
+    first.resize(first.minimumSizeHint().width() + 40, 700)
+    left_at = first.size()
+    QTest.mouseClick(first.cancel_button, LEFT)
+    again = open_wizard(qtbot, jobs, two_classes)
+    assert again.height() == left_at.height()
+    QTest.mouseClick(again.cancel_button, LEFT)
 
 
 def test_the_review_follows_the_regime(qtbot, slow, weights, two_classes):

@@ -29,9 +29,12 @@ from tlstudio.engine.feature_cache import feature_key
 if TYPE_CHECKING:
     import torch
 
-PROFILE_VERSION = 2
+PROFILE_VERSION = 3
 """To be raised when the same pictures would give other figures."""
-NOTHING_MEASURED = "Nothing could be measured: at least two classes need two different pictures each."
+NOTHING_MEASURED = (
+    "Nothing could be measured: at least two classes need two different pictures each, in two groups where they are "
+    "grouped."
+)
 
 
 class Weights(Protocol):
@@ -92,7 +95,8 @@ def advise_for(
 
         set_threads(threads)
         resolved = resolve(spec, weights.path)
-        profile = profile_pictures(images, spec, resolved, seed, choose_device(str(device)), looked, emit, should_stop)
+        chosen = choose_device(str(device))
+        profile = profile_pictures(images, index.reading, spec, resolved, seed, chosen, looked, emit, should_stop)
         if profile is not None:
             take_note(key, profile)
     advice = decide(counts, profile)
@@ -149,7 +153,7 @@ def _weights_key(path: Path, digest: str) -> str:
 
 def _profile_key(images: Sequence[ImageRecord], features: str, seed: int) -> str:
     """Return what decides a profile: the pictures with their classes, their features, and how they are dealt out."""
-    pictures = sorted((image.sha256, image.class_index) for image in images)
+    pictures = sorted((image.sha256, image.class_index, image.kept_with) for image in images)
     return f"profile-{_digest(PROFILE_VERSION, features, seed, pictures)}"
 
 
@@ -158,8 +162,8 @@ def _digest(*identity: object) -> str:
 
 
 def _measurable(images: Sequence[ImageRecord]) -> bool:
-    """Tell whether two classes have two different pictures each."""
-    contents: dict[int, set[str]] = {}
+    """Tell whether two classes have two pictures each that may be separated."""
+    groups: dict[int, set[str]] = {}
     for image in images:
-        contents.setdefault(image.class_index, set()).add(image.sha256)
-    return sum(len(distinct) >= 2 for distinct in contents.values()) >= 2
+        groups.setdefault(image.class_index, set()).add(image.kept_with)
+    return sum(len(separate) >= 2 for separate in groups.values()) >= 2

@@ -1,7 +1,8 @@
-"""From picture files to batches of tensors: decoded once, by threads, ahead of the network."""
+"""From pictures to batches of tensors: decoded once, by threads, ahead of the network."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,68 +16,90 @@ from torch import Tensor
 
 from tlstudio.core.augment import Augmentation, random_square
 from tlstudio.core.backbones import Preprocessing
-from tlstudio.core.errors import StudioError
-from tlstudio.core.images import UnreadableImage, crop_center, read_image, resize_short_side
+from tlstudio.core.dataset import ImageRecord
+from tlstudio.core.errors import StudioError, shown
+from tlstudio.core.images import UnreadableImage, crop_center, decode, framed, read_bytes
+from tlstudio.core.picture_cache import PictureCache, copy_recipe
+from tlstudio.core.problem import Problem
 
-COPIES_BUDGET_BYTES = 4 * 2**30
-SHARE_OF_MEMORY = 0.25
 BATCHES_AHEAD = 3
 View = Callable[[Image.Image, int], np.ndarray]
 
 
-def _budget_bytes() -> int:
-    """Return how much memory copies of pictures may take on this computer."""
-    if not hasattr(os, "sysconf"):  # Windows does not tell without another library
-        return COPIES_BUDGET_BYTES
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(COPIES_BUDGET_BYTES, int(physical * SHARE_OF_MEMORY))
+class FramedImages:
+    """Scanned pictures as they are kept for a network, from the copy on the disk, else from the picture's file.
+
+    A copy belongs to the content that was scanned, so it serves as well where the file has changed or is gone. With
+    `keep`, for pictures that are shown more than once, what had to be decoded is kept on the disk too.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, keep: bool) -> None:
+        self.preprocessing = preprocessing
+        self._keep = keep
+        self._cache = PictureCache()
+        wanted = preprocessing
+        self._recipe = copy_recipe(wanted.resize_px, wanted.crop_px, wanted.interpolation, wanted.reading)
+
+    def close(self) -> None:
+        """Let go of the copies."""
+        self._cache.close()
+
+    def image(self, record: ImageRecord) -> Image.Image:
+        """Return the picture framed by the preprocessing, as RGB. Raises UnreadableImage."""
+        copy = self._cache.copy(record.sha256, self._recipe)
+        if copy is not None:
+            return copy
+        wanted, path = self.preprocessing, Path(record.path)
+        content = read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            raise UnreadableImage("changed", "The file was changed after the app had looked at it.")
+        decoded = decode(content, path.suffix, wanted.resize_px, wanted.reading)
+        image = framed(decoded, wanted.resize_px, wanted.crop_px, wanted.interpolation, wanted.reading.framing)
+        if self._keep:
+            self._cache.put_copy(record.sha256, self._recipe, image)
+        return image
+
+    def view(self, record: ImageRecord) -> np.ndarray | Problem:
+        """Return what the network sees of a picture, uint8 (crop, crop, 3), or why it cannot be read."""
+        try:
+            return self.center(self.image(record))
+        except UnreadableImage as error:
+            return Problem(record.path, error.code, str(error))
+
+    def center(self, image: Image.Image) -> np.ndarray:
+        """Return what the network sees of a framed picture when it is judged: uint8 (crop, crop, 3)."""
+        return np.asarray(crop_center(image, self.preprocessing.crop_px))
 
 
 class ImageStore:
-    """Pictures at the size a network's preprocessing asks for.
+    """Framed pictures, batch by batch. Positions index `images`; `keep` is that of `FramedImages`."""
 
-    Positions index `paths`. With `keep`, for pictures that are shown more than once, they are read from disk once and
-    then kept in memory, up to 4 GiB or a quarter of the computer's; what is beyond is read again when needed.
-    """
-
-    def __init__(self, paths: Sequence[str], preprocessing: Preprocessing, keep: bool = True) -> None:
-        self.paths = paths
+    def __init__(self, images: Sequence[ImageRecord], preprocessing: Preprocessing, keep: bool = True) -> None:
+        self.images = images
         self.preprocessing = preprocessing
-        self._budget_bytes = _budget_bytes() if keep else 0
+        self._framed = FramedImages(preprocessing, keep)
         self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
-        self._copies: dict[int, Image.Image] = {}
-        self._kept_bytes = 0
 
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown(cancel_futures=True)
+        self._framed.close()
 
     def image(self, position: int) -> Image.Image:
-        """Return the picture with its short side at the preprocessing's size, as RGB.
-
-        Raises StudioError if the file has become unreadable since it was scanned.
-        """
-        kept = self._copies.get(position)
-        if kept is not None:
-            return kept
-        wanted = self.preprocessing
-        path = Path(self.paths[position])
+        """Return the framed picture. Raises StudioError if its file cannot be used any more and no copy was kept."""
+        record = self.images[position]
         try:
-            image = resize_short_side(read_image(path, wanted.resize_px), wanted.resize_px, wanted.interpolation)
+            return self._framed.image(record)
         except UnreadableImage as error:
+            path = Path(record.path)
             raise StudioError(
-                f"“{path.name}” can no longer be read ({error}) It lay in {path.parent}.",
+                f"“{shown(path.name)}” in {shown(path.parent)} can no longer be used: {error}",
                 "Check that the folder is still there, then start again; nothing of yours was changed.",
             ) from error
-        size = image.width * image.height * 3
-        if self._kept_bytes + size <= self._budget_bytes:
-            self._copies[position] = image
-            self._kept_bytes += size
-        return image
 
     def center_view(self, image: Image.Image, position: int) -> np.ndarray:
-        """Return what the network sees of a stored picture when it is judged: uint8 (crop, crop, 3)."""
-        return np.asarray(crop_center(image, self.preprocessing.crop_px))
+        """Return what the network sees of a framed picture when it is judged: uint8 (crop, crop, 3)."""
+        return self._framed.center(image)
 
     def batches(self, positions: Sequence[int], batch_size: int, view: View | None = None) -> Iterator[Tensor]:
         """Yield uint8 batches (batch, 3, crop, crop) in the given order, prepared ahead by threads.
@@ -138,13 +161,13 @@ def random_view(store: ImageStore, augmentation: Augmentation, seed: int, epoch:
     return view
 
 
-def changed_view(store: ImageStore, contents: Sequence[str], augmentation: Augmentation, number: int) -> View:
-    """Return the view of that number: a change that depends on the picture's content (SHA-256 by position) alone."""
+def changed_view(store: ImageStore, augmentation: Augmentation, number: int) -> View:
+    """Return the view of that number: a change that depends on the picture's content alone."""
     side = store.preprocessing.crop_px
     resampling = Image.Resampling[store.preprocessing.interpolation.upper()]
 
     def view(image: Image.Image, position: int) -> np.ndarray:
-        rng = np.random.default_rng((number, int(contents[position][:16], 16)))
+        rng = np.random.default_rng((number, int(store.images[position].sha256[:16], 16)))
         return random_square(image, side, resampling, augmentation, rng)
 
     return view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,14 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, scan, shown_classes
+from tlstudio.core.dataset_setup import DatasetSetup, Layout
 from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Notice, ShouldStop
 from tlstudio.core.problem import Problem
 from tlstudio.core.results import ClassScore, Evaluation
 from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.data import FramedImages
 from tlstudio.engine.predict import Predictor, write_csv
 from tlstudio.engine.train import wilson
 
@@ -23,10 +26,11 @@ ECE_BINS = 15
 
 
 def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: ShouldStop) -> Evaluation:
-    """Return the model's figures on the run's held-out part, or on a folder of pictures in class folders.
+    """Return the model's figures on the run's held-out part, or on a folder of pictures whose classes are known.
 
-    Without `folder` the result is also kept in the run (evaluation.json, predictions.csv) if its folder can be
-    written to. Raises StudioError, Stopped.
+    A folder is set up as the run's pictures were: what was excluded, renamed or left out then is so here too. All
+    pictures are read as the model learned to read them. Without `folder` the result is also kept in the run
+    (evaluation.json, predictions.csv) if its folder can be written to. Raises StudioError, Stopped.
     """
     predictor = Predictor(run)
     classes = predictor.card.classes
@@ -37,7 +41,7 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
         names = index.classes
         judged = [index.images[i] for i in positions]
     else:
-        other = scan([folder], emit=emit, should_stop=should_stop, min_classes=1)
+        other = scan([folder], _setup_for(folder, run.setup(), index), emit, should_stop, min_classes=1)
         names = other.classes
         part = str(folder)
         judged = list(_held_out_images(other))
@@ -57,14 +61,14 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
                 f"Name the folders as in training: {', '.join(classes)}.",
             )
     taught = {index.images[i].sha256 for i in parts.train}
-    by_path = {image.path: image for image in judged}
     kept, probabilities, skipped = [], [], 0
-    for path, answer in predictor.answers([image.path for image in judged], emit, should_stop):
-        if isinstance(answer, Problem):
-            skipped += 1
-        else:
-            kept.append(by_path[path])
-            probabilities.append(answer)
+    with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
+        for image, answer in predictor.answers(judged, framed.view, emit, should_stop):
+            if isinstance(answer, Problem):
+                skipped += 1
+            else:
+                kept.append(image)
+                probabilities.append(answer)
     if skipped:
         emit(
             Notice(
@@ -139,6 +143,13 @@ def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = [abs(hit[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return float(np.sum(gaps))
+
+
+def _setup_for(folder: Path, setup: DatasetSetup, index: DatasetIndex) -> DatasetSetup:
+    """Return a run's set-up as far as it fits another folder, in which a table or a depth of folders may differ."""
+    if str(folder) in index.folders or setup.layout.kind == "names":
+        return setup
+    return msgspec.structs.replace(setup, layout=Layout())
 
 
 def _held_out_images(index: DatasetIndex) -> Sequence[ImageRecord]:

@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ from tlstudio.core.paths import resource_path
 from tlstudio.core.progress import Pace
 from tlstudio.core.results import Exported, Parity
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.data import normalisation
+from tlstudio.engine.data import FramedImages, normalisation
 from tlstudio.engine.features import BATCH_SIZE
 from tlstudio.engine.networks import ModelCard, Network, load_model
 from tlstudio.engine.predict import Predictor
@@ -144,13 +145,14 @@ def _views(run: RunFolder, predictor: Predictor, emit: Emit, should_stop: Should
     index = run.dataset()
     pace = Pace(emit, "Reading pictures to compare with", len(positions))
     views = []
-    for done, position in enumerate(positions, 1):
-        pace.step(done)
-        if should_stop():
-            raise Stopped
-        view = predictor.view(index.images[position].path)
-        if isinstance(view, np.ndarray):
-            views.append(view)
+    with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
+        for done, position in enumerate(positions, 1):
+            pace.step(done)
+            if should_stop():
+                raise Stopped
+            view = framed.view(index.images[position])
+            if isinstance(view, np.ndarray):
+                views.append(view)
     if not views:
         raise StudioError(
             "The pictures to compare the exported file with the app cannot be read any more.",

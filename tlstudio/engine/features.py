@@ -44,7 +44,6 @@ def block_pass(
     backbone_name: str,
     store: ImageStore,
     positions: Sequence[int],
-    contents: Sequence[str],
     normalise: Normaliser,
     emit: Emit = ignore,
     should_stop: ShouldStop = never,
@@ -54,14 +53,14 @@ def block_pass(
     """Return the pooled features of every block side by side, float32 (images, sum of the blocks' channels).
 
     `network` is the whole backbone in evaluation mode, its blocks holding the weights of that hash unchanged.
-    `contents` has the SHA-256 of the picture at every position of the store. What was shown to this network before,
-    through the view of that name, comes from the disk; the rest is kept there as it is computed. Raises Stopped.
+    What was shown to this network before, through the view of that name, comes from the disk; the rest is kept there
+    as it is computed. Raises Stopped.
     """
     channels = sum(block.channels for block in backbone(backbone_name).blocks)
     features = np.empty((len(positions), channels), np.float32)
     places: dict[str, list[int]] = {}
     for place, position in enumerate(positions):
-        places.setdefault(contents[position], []).append(place)
+        places.setdefault(store.images[position].sha256, []).append(place)
     missing = {content: positions[of_content[0]] for content, of_content in places.items()}
     key = feature_key(backbone_name, weights_sha256, store.preprocessing, view_name)
     with FeatureCache(key, channels) as cache:

@@ -10,6 +10,7 @@ import torch
 from tlstudio.core.backbones import BackboneSpec
 from tlstudio.core.dataset import ImageRecord
 from tlstudio.core.events import Emit, ShouldStop
+from tlstudio.core.images import Reading
 from tlstudio.core.plan import Execution
 from tlstudio.engine.data import ImageStore, Normaliser, View
 from tlstudio.engine.features import CENTER, block_pass
@@ -20,7 +21,7 @@ from tlstudio.engine.weights import ResolvedWeights, load_into
 class OldNetwork:
     """Knows the pooled features of every block for pictures; positions index `images`. To be closed.
 
-    `keep` holds pictures in memory for as long as they are shown again and again.
+    `keep` is for pictures that are shown again and again: see `FramedImages`.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class OldNetwork:
         spec: BackboneSpec,
         weights: ResolvedWeights,
         images: Sequence[ImageRecord],
+        reading: Reading,
         classes: int,
         device: torch.device,
         execution: Execution | None = None,
@@ -39,10 +41,10 @@ class OldNetwork:
         self._model = torchvision_model(spec)
         load_into(self._model, spec, weights.state)
         self.network = self.placed(build_network(spec, self._model, classes))
-        self.preprocessing = spec.preprocessing(weights.name)
+        self.preprocessing = spec.preprocessing(weights.name, reading)
         self.normalise = Normaliser(self.preprocessing, device, self._channels_last)
-        self.contents = [image.sha256 for image in images]
-        self.store = ImageStore([image.path for image in images], self.preprocessing, keep)
+        self.groups = [image.kept_with for image in images]
+        self.store = ImageStore(images, self.preprocessing, keep)
 
     def placed(self, network: Network) -> Network:
         """Return the network on the device, in the memory layout that is fastest there, in evaluation mode."""
@@ -68,7 +70,6 @@ class OldNetwork:
             self.spec.name,
             self.store,
             positions,
-            self.contents,
             self.normalise,
             emit,
             should_stop,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +28,8 @@ from tlstudio.engine.devices import choose_device, set_threads
 from tlstudio.engine.features import BATCH_SIZE
 from tlstudio.engine.networks import load_model
 
+T = TypeVar("T")
+
 
 class Predictor:
     """A run's model, ready to answer."""
@@ -41,25 +43,25 @@ class Predictor:
         self.normalise = Normaliser(self.card.preprocessing, self.device)
 
     def answers(
-        self, paths: Sequence[str], emit: Emit, should_stop: ShouldStop
-    ) -> Iterator[tuple[str, np.ndarray | Problem]]:
-        """Yield each path with its probabilities (classes,), or with the reason why it cannot be read.
+        self, pictures: Sequence[T], view: Callable[[T], np.ndarray | Problem], emit: Emit, should_stop: ShouldStop
+    ) -> Iterator[tuple[T, np.ndarray | Problem]]:
+        """Yield each picture with its probabilities (classes,), or with the reason why it cannot be read.
 
-        Raises Stopped.
+        `view` makes of a picture what the network sees, uint8 (crop, crop, 3); threads call it. Raises Stopped.
         """
-        pace = Pace(emit, "Looking at pictures", len(paths))
-        chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
+        pace = Pace(emit, "Looking at pictures", len(pictures))
+        chunks = [pictures[start : start + BATCH_SIZE] for start in range(0, len(pictures), BATCH_SIZE)]
         with ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="predict") as pool:
-            ahead = [[pool.submit(self.view, path) for path in chunk] for chunk in chunks[:1]]
+            ahead = [[pool.submit(view, picture) for picture in chunk] for chunk in chunks[:1]]
             done = 0
             for number, chunk in enumerate(chunks):
                 views = [future.result() for future in ahead.pop()]
                 if number + 1 < len(chunks):
-                    ahead.append([pool.submit(self.view, path) for path in chunks[number + 1]])
-                readable = [view for view in views if isinstance(view, np.ndarray)]
+                    ahead.append([pool.submit(view, picture) for picture in chunks[number + 1]])
+                readable = [square for square in views if isinstance(square, np.ndarray)]
                 rows = iter(self.probabilities(np.stack(readable)) if readable else ())
-                for path, view in zip(chunk, views, strict=True):
-                    yield path, next(rows) if isinstance(view, np.ndarray) else view
+                for picture, square in zip(chunk, views, strict=True):
+                    yield picture, next(rows) if isinstance(square, np.ndarray) else square
                 done += len(chunk)
                 pace.step(done)
                 if should_stop():
@@ -88,10 +90,10 @@ class Predictor:
         """Return what the network sees of a picture, uint8 (crop, crop, 3), or why it cannot be read."""
         wanted = self.card.preprocessing
         try:
-            image = read_image(Path(path), wanted.resize_px)
+            image = read_image(Path(path), wanted.resize_px, wanted.reading)
         except UnreadableImage as error:
             return Problem(path, error.code, str(error))
-        return network_view(image, wanted.resize_px, wanted.crop_px, wanted.interpolation)
+        return network_view(image, wanted.resize_px, wanted.crop_px, wanted.interpolation, wanted.reading.framing)
 
 
 def predict(
@@ -115,7 +117,7 @@ def predict(
         raise StudioError("There are no files to look at.", hint)
     predictor = Predictor(run)
     rows: list[Prediction] = []
-    for path, answer in predictor.answers(files, emit, should_stop):
+    for path, answer in predictor.answers(files, predictor.view, emit, should_stop):
         if isinstance(answer, Problem):
             skipped.append(answer)
         else:

@@ -51,7 +51,7 @@ class Probe:
         """Return a head fitted on pictures that were looked at."""
         classes = self._old.classes
         features, targets = self.features[positions], self._targets[positions]
-        groups = [self._old.contents[i] for i in positions]
+        groups = [self._old.groups[i] for i in positions]
         common = (targets, groups, classes, self._plan.seed, self._emit, self._should_stop)
         channels = self.network.channels if self.network.joined else ()
         match self._plan.head:
@@ -70,9 +70,7 @@ class Probe:
         name = hashlib.sha256(msgspec.json.encode(mild)).hexdigest()[:16]
         try:
             views = [
-                self._pooled(
-                    positions, changed_view(self._old.store, self._old.contents, mild, number), f"{name}-{number}"
-                )
+                self._pooled(positions, changed_view(self._old.store, mild, number), f"{name}-{number}")
                 for number in range(count)
             ]
         except Stopped:

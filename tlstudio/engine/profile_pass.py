@@ -11,6 +11,7 @@ from tlstudio.core.advice import Profile
 from tlstudio.core.backbones import BackboneSpec
 from tlstudio.core.dataset import ImageRecord
 from tlstudio.core.events import Emit, Event, Progress, ShouldStop, ignore
+from tlstudio.core.images import Reading
 from tlstudio.core.progress import Pace
 from tlstudio.engine.features import SHOWING
 from tlstudio.engine.old_network import OldNetwork
@@ -23,6 +24,7 @@ FIRST_LOOKS = (64, 160, 400, 1000)
 
 def profile_pictures(
     images: Sequence[ImageRecord],
+    reading: Reading,
     spec: BackboneSpec,
     weights: ResolvedWeights,
     seed: int,
@@ -40,7 +42,7 @@ def profile_pictures(
     order = measuring_order(targets, seed)
     channels = [block.channels for block in spec.blocks]
     features = np.empty((len(order), sum(channels)), np.float32)
-    network = OldNetwork(spec, weights, images, 1, device)
+    network = OldNetwork(spec, weights, images, reading, 1, device)
     pace = Pace(emit, SHOWING, len(order))
 
     def show(start: int, end: int) -> None:

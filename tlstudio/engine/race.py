@@ -173,17 +173,18 @@ class _Course:
         ]
         if not self._folds:
             raise StudioError(
-                "There are too few pictures to race on.", "At least two classes need two different training pictures."
+                "There are too few pictures to race on.",
+                "At least two classes need two different training pictures, in two groups where they are grouped.",
             )
         if not self.cut:
             self.cut = self._find_cut(features[:CUT_IMAGES], targets[:CUT_IMAGES], groups[:CUT_IMAGES])
 
     def _shown(self, images: Sequence[ImageRecord]) -> np.ndarray:
         """Return the features of as many pictures, from the first on, as there is time to show the old network."""
-        classes = len(self._index.classes)
+        reading, classes = self._index.reading, len(self._index.classes)
         deadline = self._started + SHOWING_SHARE * (self._end - self._started)
         weights = resolve(self._spec, Path(self._plan.weights_file))
-        old = OldNetwork(self._spec, weights, images, classes, self._device)
+        old = OldNetwork(self._spec, weights, images, reading, classes, self._device)
         rows: list[np.ndarray] = []
         pace = Pace(self._emit, SHOWING, len(images))
         try:
@@ -337,7 +338,9 @@ class _Course:
             regime=regime,
             head=train.head if regime in FITTED else "linear",
             stages=self._stages(regime, epochs),
-            augmentation=augmentation_for(regime, train.mirror, train.turned, train.recoloured),
+            augmentation=augmentation_for(
+                regime, train.mirror, train.turned, train.recoloured, self._index.reading.framing
+            ),
             cut=self.cut if regime == "cut" else "",
         )
         with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:

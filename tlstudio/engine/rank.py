@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tlstudio.core.backbones import BACKBONES, BackboneSpec, backbone
-from tlstudio.core.dataset import ImageRecord, scan
+from tlstudio.core.dataset import DatasetIndex, ImageRecord, scan
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Event, Progress, ShouldStop, Stopped, ignore
 from tlstudio.core.jobs import Rank
@@ -40,23 +40,23 @@ def rank(job: Rank, emit: Emit, should_stop: ShouldStop) -> list[RankRow]:
     course = _Course(emit, specs, len(images))
     rows = []
     for spec in specs:
-        rows.append(_row(spec, images, len(index.classes), len(training), job, course, should_stop))
+        rows.append(_row(spec, index, images, len(training), job, course, should_stop))
         course.finish(spec)
     return sorted(rows, key=lambda row: (-row.accuracy, row.seconds))
 
 
 def _row(
     spec: BackboneSpec,
+    index: DatasetIndex,
     images: Sequence[ImageRecord],
-    classes: int,
     training_images: int,
     job: Rank,
     course: _Course,
     should_stop: ShouldStop,
 ) -> RankRow:
     """Show the pictures to one backbone, unless its features are known, and try a head on its last block."""
-    weights = resolve(spec, None)
-    old = OldNetwork(spec, weights, images, classes, choose_device(job.device))
+    weights, classes = resolve(spec, None), len(index.classes)
+    old = OldNetwork(spec, weights, images, index.reading, classes, choose_device(job.device))
     try:
         features = old.features(range(len(images)), course.listener(spec), should_stop)
     finally:
@@ -65,7 +65,7 @@ def _row(
     head = fit_head(
         features[:, -spec.blocks[-1].channels :],
         targets,
-        [image.sha256 for image in images],
+        old.groups,
         classes,
         job.seed,
         ignore,
@@ -95,11 +95,11 @@ def _targets(images: Sequence[ImageRecord]) -> np.ndarray:
 
 
 def _judgeable(images: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """Return the pictures of classes that have two different ones: a single one cannot teach and judge."""
-    contents: dict[int, set[str]] = {}
+    """Return the pictures of classes that have two that may be separated: one to teach and one to judge."""
+    groups: dict[int, set[str]] = {}
     for image in images:
-        contents.setdefault(image.class_index, set()).add(image.sha256)
-    judgeable = [image for image in images if len(contents[image.class_index]) >= 2]
+        groups.setdefault(image.class_index, set()).add(image.kept_with)
+    judgeable = [image for image in images if len(groups[image.class_index]) >= 2]
     if len({image.class_index for image in judgeable}) < 2:
         raise _too_few()
     return judgeable
@@ -107,7 +107,8 @@ def _judgeable(images: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 def _too_few() -> StudioError:
     return StudioError(
-        "There are too few pictures to compare backbones on.", "At least two classes need two different ones each."
+        "There are too few pictures to compare backbones on.",
+        "At least two classes need two different ones each, in two groups where they are grouped.",
     )
 
 

@@ -73,7 +73,13 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
             job.epochs,
             job.body_lr_span,
         ),
-        augmentation=augmentation_for(regime, job.mirror, job.turned, job.recoloured),  # type: ignore[arg-type]
+        augmentation=augmentation_for(
+            regime,  # type: ignore[arg-type]
+            job.mirror,
+            job.turned,
+            job.recoloured,
+            index.reading.framing,
+        ),
         batch_size=batch_size,
         seed=job.seed,
         device=device.type,
@@ -83,7 +89,7 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
         cut=cut,
         execution=execution,
     )
-    run.start(plan, index, parts)
+    run.start(plan, index, parts, job.setup)
     return run
 
 

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 from tlstudio.core.backbones import backbone
+from tlstudio.core.dataset import shown_classes
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import (
     Emit,
@@ -29,11 +30,12 @@ from tlstudio.core.events import (
     encode_event,
     never,
 )
+from tlstudio.core.groups import content_of
 from tlstudio.core.plan import Plan, Stage
 from tlstudio.core.regimes import Regime
 from tlstudio.core.results import Interval
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.core.split import hold_out
+from tlstudio.core.split import hold_out, unjudged
 from tlstudio.engine.calibration import (
     balanced_nll,
     calibrated,
@@ -44,6 +46,7 @@ from tlstudio.engine.calibration import (
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
 from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import FittedHead
+from tlstudio.engine.honest_split import BothAccuracies, both_accuracies
 from tlstudio.engine.loop import Judgement, interpolate, train_stage
 from tlstudio.engine.networks import (
     ModelCard,
@@ -176,6 +179,7 @@ class Training:
                     break
         finally:
             self.old.close()
+        both = None if stopped else self._both_accuracies()
         predicted = self.kept.val_logits.argmax(1)
         wanted = self.targets[self.val]
         correct = int((predicted == wanted).sum())
@@ -185,6 +189,8 @@ class Training:
             val_interval=wilson(correct, len(wanted)),
             val_images=len(wanted),
             val_nll=negative_log_likelihood(self.kept.val_logits / self.kept.temperature, wanted),
+            random_accuracy=both.random if both else None,
+            grouped_accuracy=both.grouped if both else None,
             kept=self.kept.words,
             kept_epoch=self.kept.epoch,
             temperature=self.kept.temperature,
@@ -192,14 +198,35 @@ class Training:
 
     def _warn(self) -> None:
         """Say what about the pictures makes the figures of this run worth less."""
-        taught = {self.groups[i] for i in self.train}
-        copies = sum(self.groups[i] in taught for i in self.val)
+        judging = len(self.val)
+        taught = {content_of(self.index.images[i]) for i in self.train}
+        copies = sum(content_of(self.index.images[i]) in taught for i in self.val)
         if copies:
             self.tell(
                 Notice(
                     code="seen-in-training",
-                    what=f"{copies} of {len(self.val)} val pictures also teach, as copies: the accuracy flatters.",
+                    what=f"{copies:,} of {judging:,} val pictures also teach, as copies: the accuracy flatters.",
                     hint="Take the copies out of one of the two folders and train again.",
+                )
+            )
+        groups = {self.groups[i] for i in self.train}
+        related = sum(self.groups[i] in groups for i in self.val) - copies
+        if related:
+            self.tell(
+                Notice(
+                    code="group-in-training",
+                    what=f"{related:,} of {judging:,} val pictures belong to a group that also teaches: the accuracy "
+                    "flatters.",
+                    hint="Put all pictures of a group into one of your folders, or drop the folders without parts.",
+                )
+            )
+        alone = unjudged(self.index, self.parts)
+        if alone:
+            self.tell(
+                Notice(
+                    code="class-not-judged",
+                    what=f"No val picture is of {shown_classes(alone)}: how well the model tells that is not measured.",
+                    hint="A class is judged if it has two groups of pictures or more: add pictures of other things.",
                 )
             )
         left_out = self.index.set_aside()
@@ -212,6 +239,14 @@ class Training:
                 )
             )
 
+    def _both_accuracies(self) -> BothAccuracies | None:
+        """Find and tell what a split that tears groups apart would have claimed, if there are groups."""
+        features, seed = self.probe.features, self.plan.seed
+        both = both_accuracies(self.index, self.parts, features, seed, self.tell, self.should_stop)
+        if both:
+            self.tell(both.notice())
+        return both
+
     def _read_old_network(self) -> OldNetwork:
         self.tell(Progress(what="Reading the weights", done=0, total=0))
         weights = resolve(self.spec, Path(self.plan.weights_file))
@@ -221,9 +256,16 @@ class Training:
                 "Start a new run with it; this run's folder is unchanged.",
             )
         shown_again = any(stage.kind == "gradient" or stage.views for stage in self.plan.stages)
-        classes = len(self.index.classes)
+        index = self.index
         return OldNetwork(
-            self.spec, weights, self.index.images, classes, self.device, self.plan.execution, keep=shown_again
+            self.spec,
+            weights,
+            index.images,
+            index.reading,
+            len(index.classes),
+            self.device,
+            self.plan.execution,
+            keep=shown_again,
         )
 
     def _probe(self, stage: Stage) -> Kept:

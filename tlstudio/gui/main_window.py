@@ -33,11 +33,13 @@ from tlstudio.core.jobs import (
     Export,
     Import,
     Job,
+    Map,
     Measure,
     Predict,
     Race,
     Rank,
     Scan,
+    Shortcuts,
     Train,
 )
 from tlstudio.core.paths import settings_file
@@ -81,6 +83,8 @@ JOB_WORDS: dict[type[Job], str] = {
     Advise: "Measuring the pictures",
     Race: "Racing the regimes",
     Rank: "Comparing the backbones",
+    Shortcuts: "Looking for shortcuts",
+    Map: "Laying the pictures out",
 }
 ASK_BEFORE_STOPPING = (Train, Predict, Export, Download)
 
@@ -102,6 +106,7 @@ class MainWindow(QMainWindow):
         self.wizard: TrainingWizard | None = None
         self.start_page = StartPage()
         self.start_page.folders_chosen.connect(self.open_wizard)
+        self.start_page.table_chosen.connect(self.open_wizard)
         self.train_page = TrainPage()
         self.pages: dict[str, Page] = {
             "start": self.start_page,
@@ -155,12 +160,13 @@ class MainWindow(QMainWindow):
             self._device.setToolTip(event.result["device_hint"])
 
     @Slot(object)
-    def open_wizard(self, folders: Sequence[Path]) -> None:
-        """Begin a new classifier from these folders."""
+    @Slot(object, str)
+    def open_wizard(self, folders: Sequence[Path], table: str = "") -> None:
+        """Begin a new classifier from these folders or this archive; `table` may tell the classes."""
         if self._is_training():
             self.start_page.say("A training is running. Stop it on the Train page, or let it end, before the next one.")
             return
-        self.wizard = TrainingWizard(folders, self._jobs, self)
+        self.wizard = TrainingWizard(folders, self._jobs, self, table)
         self.wizard.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.wizard.train_requested.connect(self._train)
         self.wizard.open()

@@ -8,10 +8,10 @@ from typing import Protocol
 from PySide6.QtCore import QObject, Signal, Slot
 
 from tlstudio.core.events import Event
-from tlstudio.core.jobs import Advise, Job, Measure, Rank, Scan
+from tlstudio.core.jobs import Advise, Job, Map, Measure, Rank, Scan, Shortcuts
 from tlstudio.gui.engine_thread import STOP_PATIENCE_S, EnginePool, EngineThread
 
-LEAVES_NOTHING = (Scan, Measure, Advise, Rank)
+LEAVES_NOTHING = (Scan, Measure, Advise, Rank, Shortcuts, Map)
 """Jobs that write nothing: at the end nobody has to wait for them."""
 
 
@@ -52,6 +52,13 @@ class RunningJobs(QObject):
         """Ask the owner's job, if there is one, to end early."""
         for thread, holder in self._threads.items():
             if holder is owner:
+                thread.request_stop()
+
+    def abandon(self, owner: Owner) -> None:
+        """Ask the owner's job to end early; nothing of it reaches the owner any more, who may be gone by then."""
+        for thread, holder in self._threads.items():
+            if holder is owner:
+                thread.received.disconnect(holder.receive)
                 thread.request_stop()
 
     def stop_job(self, job: Job) -> None:

@@ -236,6 +236,7 @@ QToolButton[role="rail"]:hover:enabled {{ background: {tokens.tint}; }}
 QToolButton[role="rail"]:checked {{ background: {tokens.tint}; color: {tokens.accent}; font-weight: 600; }}
 QToolButton[role="rail"]:focus {{ border-color: {tokens.accent}; }}
 QToolButton[role="fold"] {{ background: transparent; border: 2px solid transparent; padding: 5px; font-weight: 600; }}
+QToolButton::menu-indicator {{ image: none; }}
 QToolButton[role="fold"]:focus {{ border-color: {tokens.accent}; }}
 
 QPushButton[role="card"] {{ background: {tokens.surface}; border: 1px solid {tokens.hairline}; padding: 0; }}
@@ -279,10 +280,12 @@ QCheckBox, QRadioButton {{
     spacing: 8px; padding: 3px; border: 2px solid transparent; border-radius: {CORNER_PX}px;
 }}
 QCheckBox:focus, QRadioButton:focus {{ border-color: {tokens.accent}; }}
-QCheckBox::indicator {{
+QCheckBox::indicator, QListView::indicator {{
     width: 14px; height: 14px; border: 1px solid {tokens.outline}; border-radius: 3px; background: {tokens.surface};
 }}
-QCheckBox::indicator:checked {{ background: {tokens.accent}; border-color: {tokens.accent}; image: {tick}; }}
+QCheckBox::indicator:checked, QListView::indicator:checked {{
+    background: {tokens.accent}; border-color: {tokens.accent}; image: {tick};
+}}
 QRadioButton::indicator {{
     width: 14px; height: 14px; border: 1px solid {tokens.outline}; border-radius: 8px; background: {tokens.surface};
 }}
@@ -316,6 +319,7 @@ QTabBar::tab {{
     padding: 6px 12px;
 }}
 QTabBar::tab:selected {{ color: {tokens.text}; border-bottom-color: {tokens.accent}; font-weight: 600; }}
+QTabBar::tab:disabled {{ color: {tokens.outline}; }}
 QTabBar::tab:focus {{ color: {tokens.accent}; }}
 QProgressBar {{
     background: {tokens.hairline}; border: none; border-radius: 4px; min-height: 8px; max-height: 8px;

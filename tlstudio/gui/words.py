@@ -37,6 +37,14 @@ def accuracy(share: float, bounds: Interval | None = None) -> str:
     return f"{percent(share)} ({interval(bounds)})" if bounds else percent(share)
 
 
+def both_accuracies(random: float, grouped: float) -> str:
+    """Return what splits with and without regard to groups show, as one sentence."""
+    return (
+        f"A split that tears groups apart would have claimed {percent(random)}; this one, which keeps them together, "
+        f"shows {percent(grouped)}."
+    )
+
+
 def pictures(count: int) -> str:
     """Return "1 picture" or "1,234 pictures"."""
     return f"{count:,} picture{'' if count == 1 else 's'}"

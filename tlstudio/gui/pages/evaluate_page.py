@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from tlstudio.core.durable import read_json, write_json
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import Event, JobEnded, Progress
+from tlstudio.core.events import Event, JobEnded, Progress, RunEnded
 from tlstudio.core.jobs import Evaluate
 from tlstudio.core.results import Evaluation
 from tlstudio.core.runfolder import RunFolder
@@ -55,6 +55,7 @@ class ResultsPage(Page):
 
         self._accuracy = Figure("Accuracy")
         self._warning = Sentence("lead")
+        self._both = Sentence("muted")
         self._confusion = ConfusionView()
         self._confusion.cell_chosen.connect(self._show_cell)
         self._shown = Sentence("lead")
@@ -110,6 +111,7 @@ class ResultsPage(Page):
         left_layout.setSpacing(theme.SPACE_INSIDE)
         left_layout.addWidget(self._accuracy)
         left_layout.addWidget(self._warning)
+        left_layout.addWidget(self._both)
         left_layout.addWidget(self._confusion, 1)
         heading = QHBoxLayout()
         heading.addWidget(self._shown, 1)
@@ -143,9 +145,9 @@ class ResultsPage(Page):
     def _read(self) -> None:
         """Read the stored evaluation away from the window: it names every picture."""
         assert self._run is not None
-        file = self._run.evaluation_file
+        run = self._run
         self._state.work("Opening the results", "", "Reading")
-        self._background.start(self._run, lambda: read_json(file, Evaluation))
+        self._background.start(run, lambda: (read_json(run.evaluation_file, Evaluation), _how_it_ended(run)))
 
     def _ask_for_evaluation(self) -> None:
         self._state.work(
@@ -159,13 +161,13 @@ class ResultsPage(Page):
         self._state.say("The results cannot be shown", f"{what} The model itself is unharmed. {hint}".strip(), RETRY)
 
     @Slot(object, object)
-    def _take_evaluation(self, _run: RunFolder, result: Evaluation | StudioError) -> None:
+    def _take_evaluation(self, _run: RunFolder, result: tuple[Evaluation, RunEnded | None] | StudioError) -> None:
         if isinstance(result, StudioError):
             self._break(result.what, result.hint)
         else:
-            self._show(result)
+            self._show(*result)
 
-    def _show(self, evaluation: Evaluation) -> None:
+    def _show(self, evaluation: Evaluation, ended: RunEnded | None) -> None:
         self._evaluation = evaluation
         part = evaluation.part if evaluation.part in ("val", "test") else "given"
         right = words.interval(evaluation.accuracy_interval)
@@ -176,6 +178,8 @@ class ResultsPage(Page):
         self._warning.setText(
             f"Warning: {evaluation.seen_in_training:,} of these pictures also taught the model. The figures flatter it."
         )
+        self._both.setText(_both_in_words(ended))
+        self._both.setVisible(bool(self._both.text()))
         self._confusion.show_evaluation(evaluation)
         self._classes.show_scores(evaluation.per_class)
         self._details.setText(_in_words(evaluation))
@@ -214,6 +218,19 @@ class ResultsPage(Page):
             self.page_requested.emit("start")
         else:
             self._ask_for_evaluation()
+
+
+def _how_it_ended(run: RunFolder) -> RunEnded | None:
+    try:
+        return run.summary()[1]
+    except StudioError:  # the evaluation stands without the log
+        return None
+
+
+def _both_in_words(ended: RunEnded | None) -> str:
+    if ended is None or ended.random_accuracy is None or ended.grouped_accuracy is None:
+        return ""
+    return words.both_accuracies(ended.random_accuracy, ended.grouped_accuracy)
 
 
 def _in_words(evaluation: Evaluation) -> str:

@@ -27,7 +27,7 @@ from tlstudio.core.sample_pictures import draw_sample_pictures
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.pages.page import Page
-from tlstudio.gui.widgets.drop_zone import DropZone, only_folders
+from tlstudio.gui.widgets.drop_zone import DropZone, folders_and_archives, tables
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
 CARDS = 8
@@ -49,7 +49,9 @@ class StartPage(Page):
     """The drop zone, other ways to choose a folder, and the recent runs."""
 
     folders_chosen = Signal(object)
-    """A tuple of folders the user wants to teach from."""
+    """A tuple of folders, or of one archive, that the user wants to teach from."""
+    table_chosen = Signal(object, str)
+    """(a tuple of folders, a table that may tell the classes of the pictures in them)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -93,15 +95,21 @@ class StartPage(Page):
 
     @Slot(object)
     def _take(self, paths: Sequence[Path]) -> None:
-        folders = only_folders(paths)
-        if not folders:
+        folders, found = folders_and_archives(paths), tables(paths)
+        if not folders and not found:
             self.say(
                 "That is a file. Drop the folder that holds your pictures, with one folder inside it for each class: "
                 "the folder's name tells the class."
             )
             return
+        if len(folders) > 1 and any(path.is_file() for path in folders):
+            self.say("Drop one zip archive at a time, and nothing beside it.")
+            return
         self.say("")
-        self.folders_chosen.emit(folders)
+        if found:
+            self.table_chosen.emit(folders or (found[0].parent,), str(found[0]))
+        else:
+            self.folders_chosen.emit(folders)
 
     @Slot()
     def choose_folder(self) -> None:

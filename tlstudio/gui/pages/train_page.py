@@ -284,6 +284,8 @@ class TrainPage(Page):
         kept = f" Kept: {event.kept}." if event.kept else ""
         right = words.accuracy(event.val_accuracy, event.val_interval)
         self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
+        if event.random_accuracy is not None and event.grouped_accuracy is not None:
+            self._detail.setText(words.both_accuracies(event.random_accuracy, event.grouped_accuracy))
         was_fine_tuned = self._started is not None and len(self._started.stages) > 1
         if event.status == "finished" and was_fine_tuned and not self._detail.text():
             why = [ENDED_EARLY] if self._last and self._last.epoch < self._last.epochs else []

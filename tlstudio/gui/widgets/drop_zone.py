@@ -1,4 +1,4 @@
-"""Where folders of pictures are dropped, with a drawing of what such a folder looks like."""
+"""Where pictures are dropped, in folders or a zip archive, with a drawing of what such a folder looks like."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QFrame, QLabel, QVBoxLayout, QWidget
 
+from tlstudio.core.archives import is_archive
+from tlstudio.core.labels_table import TABLE_SUFFIXES
 from tlstudio.gui import theme
 
 DRAWING_SIZE = QSize(300, 172)
+SENTENCE = (
+    "One folder inside it for each class, a table of labels, or classes in the names of the files. A zip archive does "
+    "as well. The pictures stay where they are."
+)
 EXAMPLE_CLASSES = ("bees", "ants", "wasps")
 
 
 class DropZone(QFrame):
-    """Takes folders by drop and paste. The drawing is left out where there is little room."""
+    """Takes folders and files by drop and paste. The drawing is left out where there is little room."""
 
     dropped = Signal(object)
     """The tuple of paths that were dropped or pasted, folders or not."""
@@ -38,13 +44,13 @@ class DropZone(QFrame):
         self.setAcceptDrops(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Drop zone for folders of pictures")
-        self.setAccessibleDescription("Drop or paste a folder of pictures here. One folder inside it for each class.")
+        self.setAccessibleDescription(f"Drop or paste it here. {SENTENCE}")
         self._hovered = False
         self._drawing = QLabel()
         self._drawing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._title = QLabel("Drop a folder of pictures here")
         self._title.setProperty("role", "title")
-        self._sentence = QLabel("One folder inside it for each class. The pictures stay where they are.")
+        self._sentence = QLabel(SENTENCE)
         self._sentence.setProperty("role", "muted")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.SPACE, theme.SPACE, theme.SPACE, theme.SPACE)
@@ -112,9 +118,14 @@ def paths_in(mime: QMimeData | None) -> tuple[Path, ...]:
     return tuple(Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile())
 
 
-def only_folders(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the folders among the paths."""
-    return tuple(path for path in paths if path.is_dir())
+def folders_and_archives(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return what pictures can be taken from among the paths."""
+    return tuple(path for path in paths if path.is_dir() or is_archive(path))
+
+
+def tables(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files among the paths that may tell the classes."""
+    return tuple(path for path in paths if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
 
 
 def _folder_drawing() -> QPixmap:

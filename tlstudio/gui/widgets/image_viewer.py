@@ -6,57 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PySide6.QtCore import QObject, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QImage, QKeyEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from tlstudio.core.images import UnreadableImage, read_image
+from tlstudio.core.images import Reading
 from tlstudio.core.results import Prediction
 from tlstudio.gui import theme, words
-from tlstudio.gui.background import Background
 from tlstudio.gui.widgets.probability_bars import ProbabilityBars
+from tlstudio.gui.widgets.thumbnails import PictureLoader
 
 LARGE_PX = 1600
 MOST_ENLARGED = 4
-
-
-def load_picture(path: str, side_px: int) -> QImage | str:
-    """Return the picture upright, its long side at most `side_px`, or why it cannot be shown. Safe on any thread."""
-    try:
-        image = read_image(Path(path), shrink_to_px=side_px)
-    except UnreadableImage as error:
-        return str(error)
-    image.thumbnail((side_px, side_px))
-    pixels = np.ascontiguousarray(np.asarray(image))
-    height, width, _ = pixels.shape
-    return QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-
-
-class PictureLoader(QObject):
-    """Reads pictures away from the window's thread."""
-
-    loaded = Signal(str, object)
-    """(path, a QImage, or a sentence that says why it cannot be shown)."""
-
-    def __init__(self, side_px: int, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._side_px = side_px
-        self._background = Background(self)
-        self._background.done.connect(self._deliver)
-
-    def request(self, path: str) -> None:
-        """Read one picture; `loaded` brings it."""
-        side_px = self._side_px
-        self._background.start(path, lambda: load_picture(path, side_px))
-
-    def forget(self) -> None:
-        """Drop what was requested and has not come."""
-        self._background.forget()
-
-    @Slot(object, object)
-    def _deliver(self, path: str, loaded: QImage | str) -> None:
-        self.loaded.emit(path, loaded)
 
 
 class PictureView(QWidget):
@@ -72,7 +33,7 @@ class PictureView(QWidget):
         self.setMinimumSize(160, 120)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
-    def show_path(self, path: str) -> None:
+    def show_path(self, path: str, reading: Reading = Reading()) -> None:
         """Show the picture of that path, or nothing for an empty one."""
         self._loader.forget()
         self._path = path
@@ -80,7 +41,7 @@ class PictureView(QWidget):
         self._message = ""
         self.setAccessibleName(f"Picture {Path(path).name}" if path else "No picture")
         if path:
-            self._loader.request(path)
+            self._loader.request(path, reading=reading)
         self.update()
 
     def has_picture(self) -> bool:
@@ -119,16 +80,19 @@ class PictureView(QWidget):
         self.update()
 
 
-class ImageViewer(QDialog):
-    """A window with one picture, what the model says about it, and the way to its neighbours."""
+class PictureWindow(QDialog):
+    """A window with one of several pictures, what there is to say about it, and the way to its neighbours."""
 
-    def __init__(self, predictions: Sequence[Prediction], classes: Sequence[str], first: int, parent: QWidget) -> None:
+    def __init__(self, paths: Sequence[str], parent: QWidget, reading: Reading = Reading()) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._predictions = predictions
-        self._classes = classes
-        self._position = first
+        self._paths = paths
+        self._reading = reading
+        self._position = 0
         self._picture = PictureView()
+        # A button with the focus would take the arrows for itself.
+        self._picture.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._picture.setFocus()
         self._caption = QLabel()
         self._caption.setProperty("role", "lead")
         self._file = QLabel()
@@ -137,28 +101,29 @@ class ImageViewer(QDialog):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._bars = ProbabilityBars()
         self._previous = QPushButton("Previous")
         self._previous.clicked.connect(self._show_previous)
         self._next = QPushButton("Next")
         self._next.clicked.connect(self._show_next)
         close = QPushButton("Close")
         close.clicked.connect(self.accept)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._previous)
-        buttons.addWidget(self._next)
-        buttons.addStretch(1)
-        buttons.addWidget(close)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
-        layout.setSpacing(theme.SPACE_INSIDE)
-        layout.addWidget(self._picture, 1)
-        layout.addWidget(self._caption)
-        layout.addWidget(self._bars)
-        layout.addWidget(self._file)
-        layout.addLayout(buttons)
+        self._buttons = QHBoxLayout()
+        self._buttons.addWidget(self._previous)
+        self._buttons.addWidget(self._next)
+        self._buttons.addStretch(1)
+        self._buttons.addWidget(close)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
+        self._column.setSpacing(theme.SPACE_INSIDE)
+        self._column.addWidget(self._picture, 1)
+        self._column.addWidget(self._caption)
+        self._column.addWidget(self._file)
+        self._column.addLayout(self._buttons)
         self.resize(760, 720)
-        self._show(first)
+
+    def describe(self, position: int) -> str:
+        """Return what is said about a picture; subclasses may show more of it here."""
+        raise NotImplementedError
 
     def position(self) -> int:
         """Return which of the pictures is shown."""
@@ -167,6 +132,17 @@ class ImageViewer(QDialog):
     def caption(self) -> str:
         """Return what is said about the picture."""
         return self._caption.text()
+
+    def go_to(self, position: int) -> None:
+        """Show another picture, the first or the last beyond the ends."""
+        self._position = min(max(position, 0), len(self._paths) - 1)
+        path = self._paths[self._position]
+        self.setWindowTitle(f"{Path(path).name} ({self._position + 1:,} of {len(self._paths):,})")
+        self._picture.show_path(path, self._reading)
+        self._caption.setText(self.describe(self._position))
+        self._file.setText(path)
+        self._previous.setEnabled(self._position > 0)
+        self._next.setEnabled(self._position < len(self._paths) - 1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
@@ -179,22 +155,28 @@ class ImageViewer(QDialog):
 
     @Slot()
     def _show_previous(self) -> None:
-        self._show(max(0, self._position - 1))
+        self.go_to(self._position - 1)
 
     @Slot()
     def _show_next(self) -> None:
-        self._show(min(len(self._predictions) - 1, self._position + 1))
+        self.go_to(self._position + 1)
 
-    def _show(self, position: int) -> None:
-        self._position = position
+
+class ImageViewer(PictureWindow):
+    """Pictures with what the model says about them."""
+
+    def __init__(self, predictions: Sequence[Prediction], classes: Sequence[str], first: int, parent: QWidget) -> None:
+        super().__init__([prediction.path for prediction in predictions], parent)
+        self._predictions = predictions
+        self._classes = classes
+        self._bars = ProbabilityBars()
+        self._column.insertWidget(self._column.indexOf(self._file), self._bars)
+        self.go_to(first)
+
+    def describe(self, position: int) -> str:
         prediction = self._predictions[position]
-        self.setWindowTitle(Path(prediction.path).name)
-        self._picture.show_path(prediction.path)
-        self._caption.setText(in_words(prediction))
-        self._file.setText(prediction.path)
         self._bars.show_probabilities(self._classes, prediction.probabilities)
-        self._previous.setEnabled(position > 0)
-        self._next.setEnabled(position < len(self._predictions) - 1)
+        return in_words(prediction)
 
 
 def in_words(prediction: Prediction) -> str:

@@ -4,68 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QImage, QPainter
-from PySide6.QtWidgets import (
-    QApplication,
-    QHeaderView,
-    QLabel,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.problem import Problem
 from tlstudio.gui import theme, words
-from tlstudio.gui.widgets.image_viewer import PictureLoader
+from tlstudio.gui.dataset_edits import DatasetEdits
+from tlstudio.gui.widgets.class_list import ClassList
 from tlstudio.gui.widgets.record_table import Column, RecordTable
-from tlstudio.gui.widgets.thumbnails import DETAIL, paint_strip
 
-THUMBNAIL_PX = 44
-THUMBNAILS_A_CLASS = 5
 IMBALANCE = 3.0
 """From this ratio of the largest to the smallest class on, the user is told."""
 FEW_A_CLASS = 10
+PROBLEMS_SHOWN = 1000
 
-_PATHS = Qt.ItemDataRole.UserRole
-_SHARE = Qt.ItemDataRole.UserRole + 1
 PROBLEM_COLUMNS = (Column("What"), Column("File or folder"), Column("Where"))
 
 
 class PictureOverview(QWidget):
-    """Two tables and the sentences that matter about a DatasetIndex."""
+    """The classes, a table of problems and the sentences that matter about a DatasetIndex."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, edits: DatasetEdits | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._images: dict[str, QImage] = {}
-        self._loader = PictureLoader(DETAIL * THUMBNAIL_PX, self)
-        self._loader.loaded.connect(self._keep)
         self._summary = _label("lead")
         self._advice = _label("muted")
-        self._classes = QTableWidget(0, 3)
-        self._classes.setAccessibleName("Classes")
-        self._classes.setHorizontalHeaderLabels(["Class", "Pictures", "The first of them"])
-        self._classes.setItemDelegateForColumn(1, _CountDelegate(self))
-        self._classes.setItemDelegateForColumn(2, _StripDelegate(self._images, self))
-        self._classes.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self._classes.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self._classes.setTabKeyNavigation(False)
-        self._classes.setShowGrid(False)
-        self._classes.verticalHeader().hide()
-        self._classes.verticalHeader().setDefaultSectionSize(THUMBNAIL_PX + 2 * theme.SPACE_TIGHT)
-        header = self._classes.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(1, 150)
-        header.resizeSection(2, THUMBNAILS_A_CLASS * (THUMBNAIL_PX + theme.SPACE_TIGHT) + theme.SPACE)
+        self._classes = ClassList(edits)
         self._problems_title = _label("section")
         self._problems = RecordTable("Set aside or worth knowing", PROBLEM_COLUMNS)
         layout = QVBoxLayout(self)
@@ -80,89 +44,30 @@ class PictureOverview(QWidget):
 
     def show_index(self, index: DatasetIndex) -> None:
         """Show what was found."""
-        self._loader.forget()
-        self._images.clear()
         self._summary.setText(summary_sentence(index))
         advice = " ".join(advice_sentences(index))
         self._advice.setText(advice)
         self._advice.setVisible(bool(advice))
-        self._fill_classes(index)
-        self._problems.set_rows([_problem_row(problem) for problem in index.problems])
+        self._classes.show_index(index)
+        self._problems.set_rows([_problem_row(problem) for problem in index.problems[:PROBLEMS_SHOWN]])
         count = len(index.problems)
-        self._problems_title.setText(
-            "Nothing was set aside." if not count else f"Set aside or worth knowing: {count:,} of the files and folders"
-        )
+        title = f"Set aside or worth knowing: {count:,} of the files and folders"
+        if count > PROBLEMS_SHOWN:
+            title += f", the first {PROBLEMS_SHOWN:,} of them here"
+        self._problems_title.setText(title if count else "Nothing was set aside.")
         self._problems.setVisible(bool(count))
 
     def class_texts(self) -> list[tuple[str, int]]:
         """Return the classes and counts as shown, from top to bottom."""
-        model = self._classes.model()
-        return [(model.index(row, 0).data(), model.index(row, 1).data()) for row in range(model.rowCount())]
+        return self._classes.texts()
+
+    def classes(self) -> ClassList:
+        """Return the list of classes."""
+        return self._classes
 
     def problem_texts(self) -> list[tuple[str, ...]]:
         """Return the table of problems as shown."""
         return self._problems.texts()
-
-    def _fill_classes(self, index: DatasetIndex) -> None:
-        first: dict[int, list[str]] = {}
-        for image in index.images:
-            paths = first.setdefault(image.class_index, [])
-            if len(paths) < THUMBNAILS_A_CLASS:
-                paths.append(image.path)
-        counts = index.class_counts()
-        largest = max(counts.values())
-        self._classes.setSortingEnabled(False)
-        self._classes.setRowCount(len(counts))
-        for row, (name, count) in enumerate(counts.items()):
-            cells = (QTableWidgetItem(name), QTableWidgetItem(), QTableWidgetItem())
-            cells[0].setToolTip(name)
-            cells[1].setData(Qt.ItemDataRole.DisplayRole, count)
-            cells[1].setData(_SHARE, count / largest)
-            cells[2].setData(_PATHS, first[row])
-            for column, cell in enumerate(cells):
-                self._classes.setItem(row, column, cell)
-            for path in first[row]:
-                self._loader.request(path)
-        self._classes.setSortingEnabled(True)
-        self._classes.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-
-    @Slot(str, object)
-    def _keep(self, path: str, image: QImage | str) -> None:
-        if isinstance(image, QImage):
-            self._images[path] = image
-            self._classes.viewport().update()
-
-
-class _CountDelegate(QStyledItemDelegate):
-    """A count over a bar that compares the classes."""
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        super().paint(painter, option, index)
-        tokens = theme.current()
-        place = QRectF(option.rect)
-        bar = QRectF(place.left() + 4, place.bottom() - 12, (place.width() - 24) * index.data(_SHARE), 4)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        painter.fillRect(bar, QColor(tokens.on_accent if chosen else tokens.train))
-
-
-class _StripDelegate(QStyledItemDelegate):
-    """A few pictures of a class."""
-
-    def __init__(self, images: dict[str, QImage], parent: QWidget) -> None:
-        super().__init__(parent)
-        self._images = images
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        super().paint(painter, option, index)
-        images = [self._images.get(path) for path in index.data(_PATHS) or ()]
-        paint_strip(painter, QRectF(option.rect).adjusted(4, 0, 0, 0), THUMBNAIL_PX, images)
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(THUMBNAILS_A_CLASS * (THUMBNAIL_PX + theme.SPACE_TIGHT), THUMBNAIL_PX + theme.SPACE_INSIDE)
 
 
 def summary_sentence(index: DatasetIndex) -> str:
@@ -178,6 +83,8 @@ def summary_sentence(index: DatasetIndex) -> str:
 def advice_sentences(index: DatasetIndex) -> list[str]:
     """Return what the user should know about the sizes of the classes."""
     counts = index.class_counts()
+    if not counts:
+        return []
     fewest, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     sentences = []
     if counts[most] >= IMBALANCE * counts[fewest]:

@@ -69,6 +69,11 @@ class StatePanel(QFrame):
         """Show how far the job is."""
         self._progress.show_progress(event)
 
+    def allow_action(self, allowed: bool, why_not: str = "") -> None:
+        """Let the user press the button, or say why not."""
+        self._action.setEnabled(allowed)
+        self._action.setToolTip(why_not)
+
     def text(self) -> str:
         """Return the title and the sentence."""
         return f"{self._title.text()}\n{self._sentence.text()}"

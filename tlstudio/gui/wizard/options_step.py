@@ -98,7 +98,7 @@ class OptionsStep(Step):
     def propose_name(self, folder: Path) -> None:
         """Fill in a name that no run has yet, unless the user typed one."""
         if not self._name.isModified():
-            self._name.setText(free_name(folder.name, runs_dir()))
+            self._name.setText(free_name(folder.stem if folder.is_file() else folder.name, runs_dir()))
 
     def show_pictures(self, paths: Sequence[str]) -> None:
         """Take the training pictures, and show on a few what training makes of them."""

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QButtonGroup,
     QDialog,
@@ -21,13 +21,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from tlstudio.core import weights_folder
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.events import Event, JobEnded
-from tlstudio.core.jobs import Advise, Job, Measure, Race, Rank, Train
+from tlstudio.core.jobs import Advise, Job, Map, Measure, Race, Rank, Shortcuts, Train
 from tlstudio.core.plan import training_class_counts
 from tlstudio.core.split import Split
-from tlstudio.gui import theme
-from tlstudio.gui.running_jobs import RunningJobs
+from tlstudio.gui import remembered, theme
+from tlstudio.gui.running_jobs import Owner, RunningJobs
+from tlstudio.gui.widgets.picture_map import PictureMapPanel
+from tlstudio.gui.widgets.shortcuts_panel import ShortcutsPanel
 from tlstudio.gui.wizard.backbone_step import BackboneStep
 from tlstudio.gui.wizard.options_step import OptionsStep
 from tlstudio.gui.wizard.pictures_step import PicturesStep
@@ -35,12 +38,18 @@ from tlstudio.gui.wizard.regime_step import RegimeStep
 from tlstudio.gui.wizard.review_step import Measured, ReviewStep
 from tlstudio.gui.wizard.step import Step
 
-SIZE = (960, 660)
+SIZE = (1100, 760)
+SETTLED_MS = 1500
+"""After an edit of the set-up so much quiet is awaited before the pictures are measured again."""
+FEW_FOR_SHORTCUTS = 3000
+"""Up to so many pictures, shortcuts are looked for without being asked: it takes seconds."""
 MEASURING_JOBS: dict[type[Job], str] = {
     Measure: "The speed of the networks is being measured",
     Advise: "Your pictures are being measured",
     Race: "The regimes are racing",
     Rank: "The networks are being compared",
+    Shortcuts: "Shortcuts are being looked for",
+    Map: "The map of your pictures is being made",
 }
 """One of these runs at a time: two would slow each other down and falsify what is measured of time."""
 
@@ -51,18 +60,20 @@ class TrainingWizard(QDialog):
     train_requested = Signal(object)
     """The core.jobs.Train the user decided on."""
 
-    def __init__(self, folders: Sequence[Path], jobs: RunningJobs, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, folders: Sequence[Path], jobs: RunningJobs, parent: QWidget | None = None, table: str = ""
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("New classifier")
         self.setModal(True)
-        self.resize(*SIZE)
+        self._restore_size()
         self._jobs = jobs
         self._index: DatasetIndex | None = None
         self._parts: Split | None = None
         self._measured: Measured | None = None
         self._asked: set[str] = set()
         self._closed = False
-        self.pictures = PicturesStep(folders)
+        self.pictures = PicturesStep(folders, table)
         self.backbone = BackboneStep()
         self.regime = RegimeStep()
         self.options = OptionsStep()
@@ -88,6 +99,16 @@ class TrainingWizard(QDialog):
             step.completeness_changed.connect(self._show_where)
             self._stack.addWidget(step)
         self.pictures.dealt.connect(self._take_pictures)
+        self.pictures.completeness_changed.connect(self._measure_next)
+        self._wanted: PictureMapPanel | ShortcutsPanel | None = None
+        """What the user asked for and waits until the measurement that runs has given way."""
+        for panel in (self.pictures.shortcuts, self.pictures.map):
+            panel.requested.connect(partial(self._want, panel))
+            panel.stop_requested.connect(partial(self._stop_panel, panel))
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED_MS)
+        self._settled.timeout.connect(self._measure_next)
         self.backbone.completeness_changed.connect(self._show_backbone)
         self.backbone.comparison_requested.connect(self._compare_backbones)
         self.regime.measuring_wanted.connect(self._measure_next)
@@ -106,6 +127,7 @@ class TrainingWizard(QDialog):
         """Return the training job as decided so far."""
         return Train(
             folders=tuple(str(folder) for folder in self.pictures.folders()),
+            setup=self.pictures.setup(),
             run=str(self.options.run_folder()),
             backbone=self.backbone.spec().name,
             regime=self.regime.regime(),
@@ -128,8 +150,11 @@ class TrainingWizard(QDialog):
     def done(self, result: int) -> None:
         """Close; work for steps that nobody sees any more ends."""
         self._closed = True
-        for owner in (self, self.regime.race, *self.steps):
-            self._jobs.stop(owner)
+        remembered.remember_number("wizard width", self.width())
+        remembered.remember_number("wizard height", self.height())
+        panels: tuple[Owner, ...] = (self.regime.race, self.pictures.shortcuts, self.pictures.map)
+        for owner in (self, *panels, *self.steps):
+            self._jobs.abandon(owner)
         super().done(result)
 
     @Slot(object)
@@ -151,15 +176,19 @@ class TrainingWizard(QDialog):
 
     @Slot(object, object)
     def _take_pictures(self, index: DatasetIndex, parts: Split) -> None:
-        if index is not self._index:
+        first, anew = self._index is None, index is not self._index
+        if anew:
             self.regime.forget()
             self.options.propose_name(self.pictures.folders()[0])
+        if first:
             self.next_button.setFocus()
         self._index, self._parts = index, parts
         targets = [index.images[position].class_index for position in parts.train]
         self.backbone.forget_comparison()
         self.regime.show_counts(training_class_counts(targets, len(index.classes)), self.options.seed())
         self.options.show_pictures([index.images[position].path for position in parts.train])
+        if anew and not first:
+            self._settled.start()
         self._measure_next()
 
     @Slot()
@@ -169,23 +198,71 @@ class TrainingWizard(QDialog):
         why_not = f"{running}. One thing at a time, or each would slow the other down." if running else ""
         self.backbone.allow_comparison(why_not)
         self.regime.allow_race(why_not)
-        if running or self._closed or self._index is None:
+        self._allow_panels()
+        if running or self._closed:
+            return
+        if self._wanted is not None:
+            panel, self._wanted = self._wanted, None
+            self._jobs.start(self._panel_job(panel), panel)
+            return
+        if not self.pictures.is_complete() or self._settled.isActive():
             return
         names = {*self.backbone.present(), self.backbone.spec().name} - self._asked
         if names:
             self._asked |= names
             self._jobs.start(Measure(backbones=tuple(sorted(names)), device=self.options.device()), self)
+        elif self._wants_shortcuts():
+            self.pictures.shortcuts.begin()
         elif self.regime.wants_measuring():
             train = self.job()
             self.regime.measure(
                 Advise(
                     folders=train.folders,
+                    setup=train.setup,
                     backbone=train.backbone,
                     seed=train.seed,
                     device=train.device,
                     threads=train.threads,
                 )
             )
+
+    def _wants_shortcuts(self) -> bool:
+        few = self._index is not None and len(self._index.images) <= FEW_FOR_SHORTCUTS
+        return few and self.pictures.shortcuts.is_untried() and not self.pictures.has_open_question()
+
+    def _allow_panels(self) -> None:
+        """Let the user ask for a map or for shortcuts; a measurement that the wizard began by itself gives way."""
+        of_users = (job for job in self._jobs.jobs() if not isinstance(job, Measure | Advise))
+        running = next((what for job in of_users if (what := MEASURING_JOBS.get(type(job)))), "")
+        for panel in (self.pictures.shortcuts, self.pictures.map):
+            panel.allow(f"{running}. One thing at a time." if running else "")
+
+    def _want(self, panel: PictureMapPanel | ShortcutsPanel) -> None:
+        self._wanted = panel
+        if any(isinstance(job, Advise) for job in self._jobs.jobs()):
+            self.regime.pause_measuring()
+        self._measure_next()
+
+    def _stop_panel(self, panel: PictureMapPanel | ShortcutsPanel) -> None:
+        if self._wanted is panel:
+            self._wanted = None
+            panel.receive(JobEnded(status="stopped"))
+        else:
+            self._jobs.stop(panel)
+
+    def _panel_job(self, panel: PictureMapPanel | ShortcutsPanel) -> Job:
+        train = self.job()
+        if panel is self.pictures.shortcuts:
+            return Shortcuts(folders=train.folders, setup=train.setup, seed=train.seed)
+        return Map(
+            folders=train.folders,
+            setup=train.setup,
+            method=self.pictures.map.method(),
+            backbone=train.backbone,
+            seed=train.seed,
+            device=train.device,
+            threads=train.threads,
+        )
 
     @Slot()
     def _measure_anew(self) -> None:
@@ -196,13 +273,17 @@ class TrainingWizard(QDialog):
     @Slot()
     def _show_backbone(self) -> None:
         """Follow the choice of a backbone, and weights of it that have come."""
-        self.regime.show_backbone(self.backbone.spec())
+        spec = self.backbone.spec()
+        self.regime.show_backbone(spec)
+        self.pictures.show_preprocessing(spec.preprocessing(weights_folder.weights_in_use(spec).name))
         self._measure_next()
 
     @Slot()
     def _compare_backbones(self) -> None:
         train = self.job()
-        job = Rank(folders=train.folders, seed=train.seed, device=train.device, threads=train.threads)
+        job = Rank(
+            folders=train.folders, setup=train.setup, seed=train.seed, device=train.device, threads=train.threads
+        )
         self._jobs.start(job, self.backbone)
 
     @Slot(float)
@@ -256,6 +337,13 @@ class TrainingWizard(QDialog):
         for number in range(len(self.steps)):
             reachable = all(step.is_complete() for step in self.steps[:number])
             self._crumbs.button(number).setEnabled(reachable)
+
+    def _restore_size(self) -> None:
+        """Open as large as last time, or as the screen has room for."""
+        room = self.screen().availableSize()
+        width, height = remembered.number("wizard width", SIZE[0]), remembered.number("wizard height", SIZE[1])
+        self.resize(min(width, room.width()), min(height, room.height()))
+        self.setSizeGripEnabled(True)
 
     def _lay_out(self) -> None:
         path = QHBoxLayout()
