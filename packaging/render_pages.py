@@ -60,6 +60,7 @@ SETTLE_S = 0.3
 LIVE_EPOCHS = 3
 """Judged epochs after which the training in progress is rendered."""
 TRIED_PICTURES = 12
+WIZARD_SIZE = (1100, 760)
 RACE_MINUTES = 1
 LEFT = Qt.MouseButton.LeftButton
 AnyWidget = TypeVar("AnyWidget", bound=QWidget)
@@ -193,7 +194,8 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     renderer.dialog(wizard, "wizard-1-pictures-scanning", settled=False)
     window.warm_up()
     wait_for(wizard.pictures.is_complete)
-    renderer.dialog(wizard, "wizard-1-pictures")
+    wizard.resize(*WIZARD_SIZE)
+    pictures_tabs(renderer, wizard)
     click(wizard.next_button)
     renderer.dialog(wizard, "wizard-2-backbone")
     compare = button(wizard, "Compare on your pictures")
@@ -213,6 +215,29 @@ def wizard_steps(renderer: Renderer, pictures: Path, epochs: int, train: bool) -
     wait_for(lambda: "measured" not in wizard.review.line("Time"))
     renderer.dialog(wizard, "wizard-5-review")
     click(wizard.next_button if train else wizard.cancel_button)
+
+
+def pictures_tabs(renderer: Renderer, wizard: TrainingWizard) -> None:
+    """Render every side from which the pictures can be looked at, the shortcuts and the map once they are there."""
+    step = wizard.pictures
+    for number in range(step.tabs.count()):
+        step.tabs.setCurrentIndex(number)
+        if step.tabs.currentWidget() is step.shortcuts:
+            wait_for(step.shortcuts.is_known)
+        elif step.tabs.currentWidget() is step.map:
+            renderer.dialog(wizard, "wizard-1-pictures-map-before")
+            lay_out = button(step.map, "Lay the pictures out")
+            assert lay_out is not None
+            wait_for(lay_out.isEnabled)
+            click(lay_out)
+            wait_for(lambda: not step.map.is_running())
+        renderer.dialog(wizard, f"wizard-1-pictures-{step.tabs.tabText(number).lower().replace(' ', '-')}")
+    for kind in ("table", "names"):
+        step.tabs.setCurrentWidget(step.layout_setup)
+        click(step.layout_setup.kind(kind))
+        renderer.dialog(wizard, f"wizard-1-pictures-set-up-{kind}")
+    click(step.layout_setup.kind("folders"))
+    step.tabs.setCurrentIndex(0)
 
 
 def regime_step(renderer: Renderer, wizard: TrainingWizard) -> None:

@@ -83,13 +83,15 @@ def test_pictures_with_nothing_in_them_are_not_copies_of_each_other() -> None:
     rng = np.random.default_rng(0)
     x, y = np.meshgrid(*[np.linspace(-1, 1, 300)] * 2)
     lens = 200 - 10 * (x**2 + y**2) ** 2
+    faint = 128 + 1.5 * np.sin(9 * x) * np.cos(7 * y)
     empty_slides = [np.repeat((lens + rng.normal(0, 1, lens.shape))[..., None], 3, 2) for _ in range(5)]
+    faint_pattern = [np.repeat((faint + light)[..., None], 3, 2) for light in (-40, -20, 0, 20, 40)]
     noise = [rng.integers(118, 138, (300, 300, 3)) for _ in range(5)]
     slopes = [np.repeat((shade * (120 + 60 * x))[..., None], 3, 2) for shade in (0.7, 1.0, 1.2)]
     plain = [
         Image.new("RGB", (200, 200), (240, 240, 240)),
         Image.new("RGB", (100, 150), (12, 12, 12)),
-        *(Image.fromarray(pixels.astype(np.uint8)) for pixels in (*empty_slides, *noise, *slopes)),
+        *(Image.fromarray(pixels.astype(np.uint8)) for pixels in (*empty_slides, *faint_pattern, *noise, *slopes)),
     ]
     assert near_copies(np.stack([fingerprint(image) for image in plain])) == []
 

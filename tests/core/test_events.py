@@ -19,6 +19,7 @@ from tlstudio.core.events import (
     RaceChanged,
     RunEnded,
     RunStarted,
+    ScanChanged,
     StageStarted,
     WeightsSaved,
     decode_event,
@@ -58,12 +59,17 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
         RunEnded(status="finished", val_accuracy=0.9, val_interval=(0.8, 0.95), val_images=40, seconds=3.5),
         {"event": "run_ended", "status": "finished", "val_accuracy": 0.9, "val_interval": [0.8, 0.95],
-         "val_images": 40, "val_nll": None, "kept": None, "kept_epoch": None, "temperature": None, "seconds": 3.5,
+         "val_images": 40, "val_nll": None, "random_accuracy": None, "grouped_accuracy": None, "kept": None, "kept_epoch": None, "temperature": None, "seconds": 3.5,
          "what": "", "hint": ""},
     ),
     (
         Progress(what="Reading", done=1, total=0),
         {"event": "progress", "what": "Reading", "done": 1, "total": 0, "seconds_left": None},
+    ),
+    (
+        ScanChanged(done=8, total=9, set_aside=1, files_per_second=4.0, folders={"ants": 7}, recent=("/a.jpg",)),
+        {"event": "scan_changed", "done": 8, "total": 9, "set_aside": 1, "files_per_second": 4.0,
+         "seconds_left": None, "folders": {"ants": 7}, "recent": ["/a.jpg"]},
     ),
     (
         AdviceChanged(advice=Advice("head", ("Few.",))),

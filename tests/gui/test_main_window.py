@@ -93,7 +93,7 @@ def test_a_dropped_folder_opens_the_wizard_and_is_scanned_by_the_engine(qtbot, w
     wizard = window.wizard
     assert wizard is not None
     qtbot.waitUntil(wizard.next_button.isEnabled, timeout=WAIT_MS)
-    assert wizard.pictures.overview().class_texts() == [("disc", 6), ("square", 6)]
+    assert wizard.pictures.classes.texts() == [("disc", 6), ("square", 6)]
     wizard.reject()
 
 

@@ -34,7 +34,15 @@ _ENDED: dict[str, str] = {
     "decoder-crashed": "The picture is damaged in a way that ended the program that reads it.",
     "too-slow": "The picture takes too long to read; it may be damaged.",
 }
+SPARES = 2
+_spares: list[subprocess.Popen[bytes]] = []
 _answers = msgspec.msgpack.Decoder(Answer)
+
+
+def warm_up() -> None:
+    """Start processes ahead, for a first pass that begins at once; they end with this process."""
+    while len(_spares) < SPARES:
+        _spares.append(_started())
 
 
 def inspect_all(files: Sequence[ListedFile], should_stop: ShouldStop = never) -> Iterator[ScannedFile]:
@@ -163,7 +171,7 @@ class _Worker:
         self._work = work
         self._ending = False
         self._lock = threading.Lock()
-        self._process = _started()
+        self._process = _spares.pop() if _spares else _started()
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
 

@@ -24,6 +24,7 @@ from tlstudio.core.listing import ListedFile, list_files
 from tlstudio.core.picture_cache import PictureCache
 from tlstudio.core.picture_facts import ScannedFile
 from tlstudio.core.problem import Problem
+from tlstudio.core.reading_check import unread_formats
 
 REPORT_SECONDS = 0.25
 PACE_SECONDS = 5.0
@@ -31,6 +32,8 @@ PACE_SECONDS = 5.0
 REPORTED_FOLDERS = 200
 RECENT = 12
 CHECK_FOLDERS_SECONDS = 0.5
+SUSPICIOUS_AFTER_FILES = 50
+"""If most of so many files cannot be read, the installation is looked at before they are blamed."""
 
 
 class Scanned(msgspec.Struct, frozen=True):
@@ -140,7 +143,11 @@ def _inspected(
     to_open = [file for file in listed.values() if not file.code]
     report.begin(to_open)
     checked_s = float("-inf")
-    for file in inspect_all(to_open, should_stop):
+    unreadable = 0
+    for number, file in enumerate(inspect_all(to_open, should_stop), 1):
+        unreadable += file.code == "unreadable"
+        if number == SUSPICIOUS_AFTER_FILES and 2 * unreadable > number:
+            _suspect_ourselves()
         if file.code == "no-access" and time.monotonic() - checked_s > CHECK_FOLDERS_SECONDS:
             _require(homes)
             checked_s = time.monotonic()
@@ -151,6 +158,15 @@ def _inspected(
         _require(homes)
     report.end()
     return tuple(sorted(found, key=lambda file: (file.place, file.path)))
+
+
+def _suspect_ourselves() -> None:
+    """Raise StudioError if it is this computer's libraries, not the user's pictures, that are broken."""
+    if unread := unread_formats():
+        raise StudioError(
+            f"This installation of the app cannot read {', '.join(unread)} pictures. Yours are probably all right.",
+            "Install the app again.",
+        )
 
 
 def _near(files: Sequence[ScannedFile], emit: Emit, should_stop: ShouldStop) -> tuple[tuple[int, int], ...]:
