@@ -33,7 +33,7 @@ from tlstudio.core.plan import Augmentation, Plan, make_stages
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.split import split
 from tlstudio.engine.data import ImageStore, Normaliser
-from tlstudio.engine.loop import Judgement, train_stage
+from tlstudio.engine.loop import GradientStage, Judgement
 from tlstudio.engine.networks import Network, build_network, torchvision_model
 from tlstudio.engine.setup import set_up
 from tlstudio.engine.train import train
@@ -148,7 +148,7 @@ def fine_tune_against_bare_loop(pictures: Path, weights: Path, rounds: int) -> t
     ours, bare = [], []
     for round_number in range(rounds + 1):
         said: list[Event] = []
-        train_stage(network, stage, plan, store, normalise, positions, targets, judge, said.append, never)
+        GradientStage(network, stage, plan, store, normalise, positions, targets, judge, said.append, never).run()
         speed = next(event.images_per_second for event in said if isinstance(event, EpochEnded))
         other = bare_loop(network, in_memory, some_targets)
         if round_number:  # the first round reads the pictures and warms up

@@ -59,7 +59,8 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
         RunEnded(status="finished", val_accuracy=0.9, val_interval=(0.8, 0.95), val_images=40, seconds=3.5),
         {"event": "run_ended", "status": "finished", "val_accuracy": 0.9, "val_interval": [0.8, 0.95],
-         "val_images": 40, "val_nll": None, "random_accuracy": None, "grouped_accuracy": None, "kept": None, "kept_epoch": None, "temperature": None, "seconds": 3.5,
+         "val_images": 40, "val_nll": None, "random_accuracy": None, "grouped_accuracy": None, "kept": None,
+         "kept_epoch": None, "temperature": None, "seconds": 3.5,
          "what": "", "hint": ""},
     ),
     (

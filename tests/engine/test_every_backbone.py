@@ -23,7 +23,7 @@ from tlstudio.engine.data import ImageStore, Normaliser
 from tlstudio.engine.export import onnx_bytes
 from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import fit_head
-from tlstudio.engine.loop import Judgement, train_stage
+from tlstudio.engine.loop import GradientStage, Judgement
 from tlstudio.engine.networks import (
     HeadShape,
     ModelCard,
@@ -97,7 +97,7 @@ def test_head_then_two_steps_then_export(spec: BackboneSpec, pictures: Sequence[
     plan = Plan(spec.name, "", "", "fine-tune", "linear", (stage,), Augmentation(), 4, 0, "cpu", 2)
     before = snapshot(network)
     judge = lambda: Judgement(1.0, 1.0, 0.5)  # noqa: E731
-    train_stage(network, stage, plan, store, normalise, range(8), targets, judge, ignore, never)
+    GradientStage(network, stage, plan, store, normalise, range(8), targets, judge, ignore, never).run()
     store.close()
     after = network.state_dict()
     frozen = [name for name, value in after.items() if "running_" in name and not torch.equal(value, before[name])]

@@ -43,6 +43,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what writing left in a folder when a process was killed in the middle; nobody may be writing there now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a record, a list or a dict as indented JSON; see `write_bytes`."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")

@@ -53,14 +53,15 @@ class StageStarted(_Event, frozen=True, kw_only=True):
 
 
 class BatchEnded(_Event, frozen=True, kw_only=True):
-    """Sent at most every 50 ms: reading a loss makes a GPU wait."""
+    """Sent at most every 50 ms, because reading a loss makes a GPU wait, and for the batches that the log has."""
 
     stage: str
     epoch: int
     batch: int
     batches: int
     loss: float
-    images_per_second: float
+    images_per_second: float | None
+    """None in a log: it says nothing about the run."""
     seconds_left: float | None = None
 
 
@@ -76,7 +77,7 @@ class EpochEnded(_Event, frozen=True, kw_only=True):
     val_accuracy: float | None
     head_lr: float | None = None
     body_lr: float | None = None
-    images_per_second: float
+    images_per_second: float | None
     seconds_left: float | None = None
     best: bool = False
     """This state is the best so far, judged on pictures held out of the training part, never on val."""

@@ -52,6 +52,16 @@ class Train(_Job, frozen=True, kw_only=True):
     threads: int | None = None
 
 
+class Resume(_Job, frozen=True, kw_only=True):
+    """Go on with a run from its last saved state. Result: as for Train."""
+
+    run: str
+    more_epochs: int = 0
+    """Beyond those of the plan, or beyond where the training ended earlier."""
+    to: str | None = None
+    """A new folder for the run that comes of it; the run itself then stays as it is."""
+
+
 class Advise(_Job, frozen=True, kw_only=True):
     """Measure which regime suits the pictures. Result: an Advice; on the way there, `AdviceChanged` events."""
 
@@ -157,4 +167,19 @@ class Measure(_Job, frozen=True, kw_only=True):
     device: str = "auto"
 
 
-Job = Scan | Train | Advise | Race | Rank | Shortcuts | Map | Evaluate | Predict | Export | Download | Import | Measure
+Job = (
+    Scan
+    | Train
+    | Resume
+    | Advise
+    | Race
+    | Rank
+    | Shortcuts
+    | Map
+    | Evaluate
+    | Predict
+    | Export
+    | Download
+    | Import
+    | Measure
+)

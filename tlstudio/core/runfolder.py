@@ -26,6 +26,7 @@ class RunFolder:
         self.dataset_file = path / "dataset.json"
         self.split_file = path / "split.json"
         self.events_file = path / "events.jsonl"
+        self.checkpoints_dir = path / "checkpoints"
         self.model_file = path / "model.safetensors"
         self.evaluation_file = path / "evaluation.json"
         self.predictions_file = path / "predictions.csv"

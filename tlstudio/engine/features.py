@@ -69,7 +69,9 @@ def block_pass(
             del missing[content]
 
         def joined(images: Tensor) -> Tensor:
-            return torch.cat(network.block_features(images), 1)
+            # Batches of another size may be rounded otherwise: a row must not depend on which others were missing.
+            padding = images[:1].expand(BATCH_SIZE - len(images), -1, -1, -1)
+            return torch.cat(network.block_features(torch.cat([images, padding])), 1)[: len(images)]
 
         fresh: dict[str, np.ndarray] = {}
         to_come = iter(missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from tlstudio.core.events import BatchEnded, Emit, EpochEnded, Notice, ShouldStop, Stopped
 from tlstudio.core.plan import EVALUATIONS_PER_RUN, Execution, Plan, Stage
+from tlstudio.engine.checkpoint import Counters, Part, below
 from tlstudio.engine.data import ImageStore, Normaliser, random_view
 from tlstudio.engine.networks import Network, snapshot
+from tlstudio.engine.run_log import is_logged_batch
 
 BATCH_EVENT_INTERVAL_S = 0.05
 MAX_GRADIENT_NORM = 1.0
@@ -83,8 +85,8 @@ class _Descent:
             self.optimiser = torch.optim.AdamW(groups, lr=stage.head_lr)
         self.average = snapshot(network) if stage.average_decay else None
 
-    def step(self, images: Tensor, targets: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Learn from uint8 pictures (batch, 3, height, width); return the summed loss and the correct answers."""
+    def step(self, images: Tensor, targets: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """Learn from uint8 pictures (batch, 3, height, width); return (2,): summed loss and correct answers."""
         share = schedule((self.done + 0.5) / self.steps, self.stage.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak_lr"] * share
@@ -96,8 +98,7 @@ class _Descent:
             kept = float(rng.beta(self.stage.mixup, self.stage.mixup))
             inputs = torch.lerp(inputs[order], inputs, kept)
         self.optimiser.zero_grad(set_to_none=True)
-        loss_sum = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device)
+        sums = torch.zeros(2, device=self.device)
         size = self.execution.micro_batch or len(wanted)
         if self.stage.train_batchnorm:  # the statistics are those of the whole batch
             size = len(wanted)
@@ -110,8 +111,8 @@ class _Descent:
             if kept < 1:
                 loss = loss + (1 - kept) * F.cross_entropy(logits, other, reduction="sum", label_smoothing=smoothing)
             (loss / len(wanted)).backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.detach()
-            correct += (logits.detach().argmax(1) == own).sum()
+            sums[0] += loss.detach()
+            sums[1] += (logits.detach().argmax(1) == own).sum()
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         self.optimiser.step()
         self.done += 1
@@ -119,7 +120,38 @@ class _Descent:
             # Early on a long memory would mostly remember the start.
             decay = min(self.stage.average_decay, self.done / (self.done + 9))
             self.average = interpolate(self.average, snapshot(self.network), 1 - decay)
-        return loss_sum, correct
+        return sums
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return copies of the weights, the optimiser's memory and the running mean."""
+        found = {f"network.{name}": value for name, value in snapshot(self.network).items()}
+        for group, number, parameter in self._parameters():
+            for name, value in self.optimiser.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    found[f"optimiser.{group}.{number}.{name}"] = value.detach().clone()
+        if self.average is not None:
+            found |= {f"average.{name}": value.clone() for name, value in self.average.items()}
+        return found
+
+    def restore(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        """Go on after `done` steps from what `tensors` returned."""
+        self.done = done
+        placed = {name: value.to(self.device) for name, value in tensors.items()}
+        self.network.load_state_dict(below(placed, "network."))
+        for group, number, parameter in self._parameters():
+            if memory := below(placed, f"optimiser.{group}.{number}."):
+                # AdamW counts its steps on the CPU.
+                self.optimiser.state[parameter] = {
+                    name: tensors[f"optimiser.{group}.{number}.step"] if name == "step" else value
+                    for name, value in memory.items()
+                }
+        if self.average is not None:
+            self.average = below(placed, "average.")
+
+    def _parameters(self) -> Iterator[tuple[int, int, nn.Parameter]]:
+        for group, options in enumerate(self.optimiser.param_groups):
+            for number, parameter in enumerate(options["params"]):
+                yield group, number, parameter
 
     @contextmanager
     def judged_state(self) -> Iterator[None]:
@@ -141,117 +173,193 @@ def autocast(execution: Execution, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=execution.precision == "bfloat16")
 
 
-def train_stage(
-    network: Network,
-    stage: Stage,
-    plan: Plan,
-    store: ImageStore,
-    normalise: Normaliser,
-    positions: Sequence[int],
-    targets: np.ndarray,
-    judge: Callable[[], Judgement],
-    tell: Emit,
-    should_stop: ShouldStop,
-) -> Best:
-    """Train on the pictures at `positions` and return the best state, which may be the one at the start.
+class GradientStage:
+    """One stage of gradient descent, which can be left after any step and gone on with from there.
 
-    `targets` (all pictures,) are class numbers by position; `judge` may raise Stopped. The network ends in
-    evaluation mode and in its last state, not its best.
+    All chance depends on the seed, the epoch and the step alone: a stage that was interrupted ends with the very
+    weights it would have had. `positions` are the pictures to learn from; `targets` (all pictures,) are class numbers
+    by position; `judge` may raise Stopped; `keep` is called after every step, with True at ends of
+    epochs and where a stop ends the stage.
     """
-    network.set_trainable(stage.trainable_from)
-    network.trains_batchnorm = stage.train_batchnorm
-    network.dropout.p = stage.dropout
-    batches = math.ceil(len(positions) / plan.batch_size)
-    descent = _Descent(network, stage, plan.execution, normalise, batches * stage.epochs)
-    evaluate_every = math.ceil(stage.epochs / EVALUATIONS_PER_RUN)
-    network.eval()
-    try:
-        best = Best(snapshot(network), 0, judge().choice_loss)
-    except Stopped:
-        return Best(snapshot(network), 0, math.inf)
-    without_gain = 0
-    started = time.monotonic()
-    last_event = float("-inf")
-    for epoch in range(1, stage.epochs + 1):
-        torch.manual_seed(plan.seed * 1_000_003 + epoch)
-        rng = np.random.default_rng((plan.seed, epoch))
-        order = rng.permutation(np.asarray(positions)).tolist()
-        network.train()
-        loss_sum = torch.zeros((), device=descent.device)
-        correct = torch.zeros((), device=descent.device)
-        seen = 0
-        epoch_started = time.monotonic()
-        view = random_view(store, plan.augmentation, plan.seed, epoch)
-        for number, images in enumerate(store.batches(order, plan.batch_size, view), 1):
-            batch_loss, batch_correct = descent.step(images, targets[order[seen : seen + len(images)]], rng)
-            loss_sum += batch_loss
-            correct += batch_correct
-            seen += len(images)
-            now = time.monotonic()
-            if now - last_event >= BATCH_EVENT_INTERVAL_S:
-                last_event = now
-                value = float(batch_loss) / len(images)
-                if not math.isfinite(value):
-                    break
-                tell(
-                    BatchEnded(
-                        stage=stage.name,
-                        epoch=epoch,
-                        batch=number,
-                        batches=batches,
-                        loss=value,
-                        images_per_second=seen / (now - epoch_started),
-                        seconds_left=(now - started) / descent.done * (descent.steps - descent.done),
-                    )
-                )
-            if should_stop():
-                network.eval()
-                return best
-        speed = seen / (time.monotonic() - epoch_started)
-        train_loss = float(loss_sum) / seen
-        if not math.isfinite(train_loss):
-            network.eval()
-            tell(
+
+    def __init__(
+        self,
+        network: Network,
+        stage: Stage,
+        plan: Plan,
+        store: ImageStore,
+        normalise: Normaliser,
+        positions: Sequence[int],
+        targets: np.ndarray,
+        judge: Callable[[], Judgement],
+        tell: Emit,
+        should_stop: ShouldStop,
+        keep: Callable[[GradientStage, bool], None] = lambda stage, pressing: None,
+    ) -> None:
+        self.network, self.stage, self.plan = network, stage, plan
+        self._store, self._positions, self._targets = store, np.asarray(positions), targets
+        self._judge, self._tell, self._should_stop, self._keep = judge, tell, should_stop, keep
+        network.set_trainable(stage.trainable_from)
+        network.trains_batchnorm = stage.train_batchnorm
+        network.dropout.p = stage.dropout
+        self._batches = math.ceil(len(positions) / plan.batch_size)
+        self._descent = _Descent(network, stage, plan.execution, normalise, self._batches * stage.epochs)
+        self._evaluate_every = math.ceil(stage.epochs / EVALUATIONS_PER_RUN)
+        self._epoch, self._batch = 1, 0
+        self._sums = torch.zeros(2, device=self._descent.device)
+        """Of the epoch so far: the loss and the correct answers."""
+        self._without_gain = 0
+        self._best: Best | None = None
+        self._told_at = float("-inf")
+
+    def run(self) -> Best:
+        """Train to the end, or until stopped, and return the best state, which may be the one at the start.
+
+        The network ends in evaluation mode and in its last state, not its best.
+        """
+        self.network.eval()
+        try:
+            if self._best is None:
+                self._best = Best(snapshot(self.network), 0, self._judge().choice_loss)
+            self._begun, self._begun_steps = time.monotonic(), self._descent.done
+            while self._epoch <= self.stage.epochs and not self._has_settled():
+                self._train_epoch()
+                self._judge_epoch()
+                self._keep(self, True)
+        except Stopped:
+            if self._best is not None:
+                self._keep(self, True)
+        except _OutOfBounds:
+            self._tell(
                 Notice(
                     code="diverged",
                     what="Training ran out of bounds and was ended.",
                     hint="The best state before it is kept. Fewer epochs or other pictures may help.",
                 )
             )
-            return best
+        self.network.eval()
+        return self._best or Best(snapshot(self.network), 0, math.inf)
+
+    def state(self) -> tuple[Counters, dict[str, Part]]:
+        """Return where the stage is and copies of its tensors: all that going on from this moment takes."""
+        assert self._best is not None
+        loss_sum, correct = self._sums.tolist()
+        counters = Counters(
+            epoch=self._epoch,
+            batch=self._batch,
+            steps=self._descent.done,
+            loss_sum=loss_sum,
+            correct=correct,
+            best_epoch=self._best.epoch,
+            best_loss=self._best.choice_loss,
+            without_gain=self._without_gain,
+        )
+        return counters, {
+            "step": Part(f"{counters.steps:08}", self._descent.tensors()),
+            "best": Part(f"{counters.best_epoch:06}", self._best.weights),
+        }
+
+    def restore(self, counters: Counters, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on from what `state` returned."""
+        self._epoch, self._batch, self._without_gain = counters.epoch, counters.batch, counters.without_gain
+        self._sums.copy_(torch.tensor([counters.loss_sum, counters.correct]))
+        best = {name: value.to(self._descent.device) for name, value in tensors["best"].items()}
+        self._best = Best(best, counters.best_epoch, counters.best_loss)
+        self._descent.restore(counters.steps, tensors["step"])
+
+    def _has_settled(self) -> bool:
+        """Tell whether so many judgements brought no gain that the stage ends."""
+        progress = self._descent.done / self._descent.steps
+        return self._without_gain >= self.stage.patience and progress > self.stage.warmup
+
+    def _train_epoch(self) -> None:
+        """Train for the rest of the epoch. Raises Stopped, _OutOfBounds."""
+        seed, size = self.plan.seed, self.plan.batch_size
+        order = np.random.default_rng((seed, self._epoch)).permutation(self._positions).tolist()
+        view = random_view(self._store, self.plan.augmentation, seed, self._epoch)
+        self.network.train()
+        self._epoch_begun, self._epoch_begun_batch = time.monotonic(), self._batch
+        for images in self._store.batches(order[self._batch * size :], size, view):
+            rng = np.random.default_rng((seed, self._epoch, self._batch))
+            torch.manual_seed(int(rng.integers(2**63)))  # what dropout and its like draw from
+            targets = self._targets[order[self._batch * size :][: len(images)]]
+            sums = self._descent.step(images, targets, rng)
+            self._sums += sums
+            self._batch += 1
+            self._tell_batch(sums, len(images))
+            if self._batch < self._batches:  # the end of an epoch is kept once it has been judged
+                self._keep(self, False)
+            if self._should_stop():
+                raise Stopped
+
+    def _tell_batch(self, sums: Tensor, images: int) -> None:
+        now = time.monotonic()
+        if now - self._told_at < BATCH_EVENT_INTERVAL_S and not is_logged_batch(self._batch, self._batches):
+            return
+        self._told_at = now
+        loss = float(sums[0]) / images
+        if not math.isfinite(loss):
+            raise _OutOfBounds
+        self._tell(
+            BatchEnded(
+                stage=self.stage.name,
+                epoch=self._epoch,
+                batch=self._batch,
+                batches=self._batches,
+                loss=loss,
+                images_per_second=self._images_per_second(),
+                seconds_left=self._seconds_left(),
+            )
+        )
+
+    def _judge_epoch(self) -> None:
+        """Judge the network as the plan wants it, tell, and turn to the next epoch. Raises Stopped, _OutOfBounds."""
+        assert self._best is not None
+        loss_sum, correct = self._sums.tolist()
+        if not math.isfinite(loss_sum):
+            raise _OutOfBounds
+        speed = self._images_per_second()
         judgement = None
-        with descent.judged_state():
-            if epoch % evaluate_every == 0 or epoch == stage.epochs:
-                try:
-                    judgement = judge()
-                except Stopped:
-                    return best
-                if judgement.choice_loss < best.choice_loss:
-                    best = Best(snapshot(network), epoch, judgement.choice_loss)
-                    without_gain = 0
+        if self._epoch % self._evaluate_every == 0 or self._epoch == self.stage.epochs:
+            with self._descent.judged_state():
+                judgement = self._judge()
+                if judgement.choice_loss < self._best.choice_loss:
+                    self._best = Best(snapshot(self.network), self._epoch, judgement.choice_loss)
+                    self._without_gain = 0
                 else:
-                    without_gain += 1
-        progress = descent.done / descent.steps
-        head_lr = stage.head_lr * schedule(progress, stage.warmup)
-        tell(
+                    self._without_gain += 1
+        head_lr = self.stage.head_lr * schedule(self._descent.done / self._descent.steps, self.stage.warmup)
+        self._tell(
             EpochEnded(
-                stage=stage.name,
-                epoch=epoch,
-                epochs=stage.epochs,
-                train_loss=train_loss,
-                train_accuracy=float(correct) / seen,
+                stage=self.stage.name,
+                epoch=self._epoch,
+                epochs=self.stage.epochs,
+                train_loss=loss_sum / len(self._positions),
+                train_accuracy=correct / len(self._positions),
                 val_loss=judgement.val_loss if judgement else None,
                 val_accuracy=judgement.val_accuracy if judgement else None,
                 head_lr=head_lr,
-                body_lr=head_lr / stage.body_lr_span,
+                body_lr=head_lr / self.stage.body_lr_span,
                 images_per_second=speed,
-                seconds_left=(time.monotonic() - started) / descent.done * (descent.steps - descent.done),
-                best=best.epoch == epoch,
+                seconds_left=self._seconds_left(),
+                best=self._best.epoch == self._epoch,
             )
         )
-        if without_gain >= stage.patience and progress > stage.warmup:
-            break
-    return best
+        self._epoch, self._batch = self._epoch + 1, 0
+        self._sums.zero_()
+
+    def _images_per_second(self) -> float:
+        images = min(self._batch * self.plan.batch_size, len(self._positions))
+        images -= self._epoch_begun_batch * self.plan.batch_size
+        return images / max(time.monotonic() - self._epoch_begun, 1e-9)
+
+    def _seconds_left(self) -> float:
+        done = self._descent.done - self._begun_steps
+        return (time.monotonic() - self._begun) / max(done, 1) * (self._descent.steps - self._descent.done)
+
+
+class _OutOfBounds(Exception):
+    """A loss is no number any more."""
 
 
 def interpolate(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import msgspec
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
 from tlstudio.core.errors import StudioError, refused
-from tlstudio.core.events import Emit, JobEnded, ShouldStop, Stopped
+from tlstudio.core.events import Emit, JobEnded, RunEnded, ShouldStop, Stopped
 from tlstudio.core.look import look, write_scanned
 from tlstudio.core.runfolder import RunFolder
 
@@ -40,8 +40,11 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.setup import set_up
             from tlstudio.engine.train import train
 
-            ended = train(set_up(job, emit, should_stop), emit, should_stop)
-            return JobEnded(status=ended.status, result=_plain(ended), what=ended.what, hint=ended.hint)
+            return _trained(train(set_up(job, emit, should_stop), emit, should_stop))
+        case jobs.Resume():
+            from tlstudio.engine.resume import resume
+
+            return _trained(resume(job, emit, should_stop))
         case jobs.Advise():
             from tlstudio.engine.advise import advise
 
@@ -91,6 +94,10 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.measure import measure
 
             return _done(measure(job.backbones, job.device, should_stop))
+
+
+def _trained(ended: RunEnded) -> JobEnded:
+    return JobEnded(status=ended.status, result=_plain(ended), what=ended.what, hint=ended.hint)
 
 
 def _failed(error: StudioError) -> JobEnded:

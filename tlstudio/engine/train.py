@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch import nn
+from torch import Tensor, nn
 
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset import shown_classes
+from tlstudio.core.durable import remove_unfinished
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import (
     Emit,
@@ -27,7 +30,6 @@ from tlstudio.core.events import (
     StageStarted,
     Stopped,
     WeightsSaved,
-    encode_event,
     never,
 )
 from tlstudio.core.groups import content_of
@@ -43,13 +45,24 @@ from tlstudio.engine.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
+from tlstudio.engine.checkpoint import (
+    SAVE_INTERVAL_S,
+    Checkpoint,
+    CheckpointWriter,
+    KeptBefore,
+    Part,
+    State,
+    below,
+    newest_state,
+)
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
 from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import FittedHead
 from tlstudio.engine.honest_split import BothAccuracies, both_accuracies
-from tlstudio.engine.loop import Judgement, interpolate, train_stage
+from tlstudio.engine.loop import GradientStage, Judgement, interpolate
 from tlstudio.engine.networks import (
     ModelCard,
+    build_head,
     build_network,
     head_shape,
     save_model,
@@ -58,6 +71,7 @@ from tlstudio.engine.networks import (
 )
 from tlstudio.engine.old_network import OldNetwork
 from tlstudio.engine.probe import Probe
+from tlstudio.engine.run_log import RunLog
 from tlstudio.engine.weights import resolve
 
 CHOICE_FRACTION = 0.2
@@ -70,18 +84,20 @@ KEPT_WORDS: dict[Regime, str] = {
 
 
 def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
-    """Do what the run's plan says; return the last event, which is also logged and emitted.
+    """Do what the run's plan says, from where its last saved state is; return the last event, also logged and emitted.
 
-    Whatever happens, exactly one RunEnded is the last line of the log. A stop keeps the best model so far.
+    Whatever happens, exactly one RunEnded is the last line of the log. A stop keeps the best model so far, and the
+    state in which training was. A run that was interrupted ends with the very weights it would have had.
     """
     started = time.monotonic()
+    remove_unfinished(run.path)
+    state, damaged = newest_state(run.checkpoints_dir)
     try:
-        with run.events_file.open("ab") as log:
+        kept = state.checkpoint if state else None
+        with closing(RunLog(run.events_file, kept.log_bytes if kept else 0, kept.log_sha256 if kept else "")) as log:
 
             def tell(event: Event) -> None:
-                if not isinstance(event, Progress):
-                    log.write(encode_event(event))
-                    log.flush()
+                log.append(event)
                 emit(event)
 
             def end(ended: RunEnded) -> RunEnded:
@@ -90,7 +106,10 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 return ended
 
             try:
-                return end(Training(run, tell, should_stop).outcome())
+                with CheckpointWriter(run.checkpoints_dir, log.sync) as writer:
+                    if damaged:
+                        emit(_of_damage(damaged))
+                    return end(Training(run, tell, should_stop, Keeper(writer, log), state).outcome())
             except Stopped:
                 return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
             except StudioError as error:
@@ -108,6 +127,15 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
         ended = msgspec.structs.replace(_failed(refused(error)), seconds=time.monotonic() - started)
         emit(ended)
         return ended
+
+
+def _of_damage(files: Sequence[Path]) -> Notice:
+    names = ", ".join(path.name for path in files)
+    return Notice(
+        code="damaged",
+        what=f"The last saved state is damaged ({names}), so training goes on from the one before it.",
+        hint="Check the disk. The result will be the same.",
+    )
 
 
 def _failed(error: StudioError) -> RunEnded:
@@ -129,11 +157,36 @@ class Kept(msgspec.Struct, frozen=True):
     epoch: int | None = None
 
 
+class Keeper:
+    """Decides when the state of a stage is handed to the writer."""
+
+    def __init__(self, writer: CheckpointWriter, log: RunLog) -> None:
+        self._writer, self._log = writer, log
+        self._kept_at = float("-inf")
+
+    def keep(self, number: int, descent: GradientStage, pressing: bool, base: Part, before: KeptBefore) -> None:
+        """Take a state that is pressing, or any when the last was taken some time ago. Raises StudioError."""
+        if not pressing and time.monotonic() - self._kept_at < SAVE_INTERVAL_S:
+            return
+        self._kept_at = time.monotonic()
+        counters, parts = descent.state()
+        checkpoint = Checkpoint(0, number, counters, self._log.length, self._log.sha256, before)
+        self._writer.offer(checkpoint, parts | {"base": base})
+
+
 class Training:
     """One run in progress: what its stages share."""
 
-    def __init__(self, run: RunFolder, tell: Emit, should_stop: ShouldStop) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        tell: Emit,
+        should_stop: ShouldStop,
+        keeper: Keeper | None = None,
+        state: State | None = None,
+    ) -> None:
         self.run, self.tell, self.should_stop = run, tell, should_stop
+        self._keeper, self._state = keeper, state
         self.plan: Plan = run.plan()
         self.index = run.dataset()
         self.parts = run.split()
@@ -146,40 +199,29 @@ class Training:
         self.val = list(self.parts.val)
 
     def outcome(self) -> RunEnded:
-        """Run every stage and return how it ended."""
-        plan = self.plan
-        self.tell(
-            RunStarted(
-                run=self.run.path.name,
-                regime=plan.regime,
-                backbone=plan.backbone,
-                weights=plan.weights_name,
-                device=describe_device(self.device),
-                classes=self.index.classes,
-                train_images=len(self.train),
-                val_images=len(self.val),
-                stages=tuple(stage.name for stage in plan.stages),
-                time_s=time.time(),
-            )
-        )
-        self._warn()
+        """Run every stage that is not done yet and return how the run ended."""
+        if self._state is None:
+            self._tell_start()
+            self._warn()
         self.old = self._read_old_network()
-        self.probe = Probe(plan, self.old, self.targets, self.tell, self.should_stop)
+        self.probe = Probe(self.plan, self.old, self.targets, self.tell, self.should_stop)
         self.network = self.probe.network
         stopped = False
         try:
-            for number, stage in enumerate(plan.stages):
-                self.tell(StageStarted(stage=stage.name, index=number, epochs=stage.epochs, sentence=stage.sentence))
+            first = self._state.checkpoint.stage if self._state else 0
+            for number, stage in list(enumerate(self.plan.stages))[first:]:
+                if self._state is None:
+                    sentence = stage.sentence
+                    self.tell(StageStarted(stage=stage.name, index=number, epochs=stage.epochs, sentence=sentence))
                 if stage.kind == "probe":
                     self.kept = self._probe(stage)
                 else:
-                    self.kept = self._gradient(stage)
+                    self.kept = self._gradient(number, stage)
                 if self.should_stop():
                     stopped = True
                     break
         finally:
             self.old.close()
-        both = None if stopped else self._both_accuracies()
         predicted = self.kept.val_logits.argmax(1)
         wanted = self.targets[self.val]
         correct = int((predicted == wanted).sum())
@@ -189,11 +231,27 @@ class Training:
             val_interval=wilson(correct, len(wanted)),
             val_images=len(wanted),
             val_nll=negative_log_likelihood(self.kept.val_logits / self.kept.temperature, wanted),
-            random_accuracy=both.random if both else None,
-            grouped_accuracy=both.grouped if both else None,
+            random_accuracy=self.both.random if self.both else None,
+            grouped_accuracy=self.both.grouped if self.both else None,
             kept=self.kept.words,
             kept_epoch=self.kept.epoch,
             temperature=self.kept.temperature,
+        )
+
+    def _tell_start(self) -> None:
+        self.tell(
+            RunStarted(
+                run=self.run.path.name,
+                regime=self.plan.regime,
+                backbone=self.plan.backbone,
+                weights=self.plan.weights_name,
+                device=describe_device(self.device),
+                classes=self.index.classes,
+                train_images=len(self.train),
+                val_images=len(self.val),
+                stages=tuple(stage.name for stage in self.plan.stages),
+                time_s=time.time(),
+            )
         )
 
     def _warn(self) -> None:
@@ -294,9 +352,10 @@ class Training:
             )
         )
         self._save(stage, 1, head.temperature)
+        self.both = self._both_accuracies()
         return Kept("the new head", val_logits, head.temperature)
 
-    def _gradient(self, stage: Stage) -> Kept:
+    def _gradient(self, number: int, stage: Stage) -> Kept:
         """Train from a head fitted without the choice pictures; keep the result only if it beats that head on them."""
         stay, out = hold_out(
             self.targets[self.train].tolist(), [self.groups[i] for i in self.train], CHOICE_FRACTION, self.plan.seed
@@ -311,11 +370,15 @@ class Training:
                 )
             )
             return self.kept
-        champion = self.probe.taught_by_views(self.probe.fit(fit), fit, self._views)
-        self._put_on(champion)
-        if stage.from_scratch:
-            self.forget()
-        start = snapshot(self.network)
+        if self._state is None:
+            start, to_beat = self._start_of(stage, fit, choice)
+        else:
+            start, to_beat = self._restored_start(self._state)
+        base = Part(
+            f"{number:02}",
+            {f"start.{name}": value for name, value in start.items()}
+            | {"to_beat": torch.from_numpy(to_beat), "val_logits": torch.from_numpy(self.kept.val_logits)},
+        )
 
         def answers(positions: list[int], emit: Emit, should_stop: ShouldStop) -> np.ndarray:
             # In full precision whatever the training's: the saved model answers so.
@@ -336,7 +399,11 @@ class Training:
                 _accuracy(on_val, wanted),
             )
 
-        best = train_stage(
+        def keep(descent: GradientStage, pressing: bool) -> None:
+            if self._keeper is not None:
+                self._keeper.keep(number, descent, pressing, base, self._kept_before())
+
+        descent = GradientStage(
             self.network,
             stage,
             self.plan,
@@ -347,7 +414,12 @@ class Training:
             judge,
             self.tell,
             self.should_stop,
+            keep,
         )
+        if self._state is not None:
+            descent.restore(self._state.checkpoint.counters, self._state.tensors)
+            self._state = None
+        best = descent.run()
         if best.epoch == 0:
             return self.kept
         blends: dict[float, np.ndarray] = {}
@@ -356,7 +428,6 @@ class Training:
             blends[share] = answers(choice, self.tell, never)
         share = min(blends, key=lambda share: choice_loss(blends[share]))
         on_choice = blends[share]
-        to_beat = champion.logits(self.probe.features[choice])
         if not clearly_better(on_choice, to_beat, self.targets[choice]):
             return self.kept
         temperature = fit_temperature(on_choice, self.targets[choice])
@@ -367,6 +438,28 @@ class Training:
         if share < 1:
             words = f"{words}, blended with the new head ({share:.0%} of it)"
         return Kept(words, on_val, temperature, best.epoch)
+
+    def _start_of(self, stage: Stage, fit: list[int], choice: list[int]) -> tuple[dict[str, Tensor], np.ndarray]:
+        """Return the weights a gradient stage starts from, and the logits (choice pictures, classes) it has to beat."""
+        champion = self.probe.taught_by_views(self.probe.fit(fit), fit, self._views)
+        self._put_on(champion)
+        if stage.from_scratch:
+            self.forget()
+        return snapshot(self.network), champion.logits(self.probe.features[choice])
+
+    def _restored_start(self, state: State) -> tuple[dict[str, Tensor], np.ndarray]:
+        """Put the network and the model to beat back as they were when the stage began; return as `_start_of` does."""
+        before, base = state.checkpoint.kept, state.tensors["base"]
+        self.network.head = build_head(before.head, self.network.inputs, len(self.index.classes)).to(self.device)
+        start = {name: value.to(self.device) for name, value in below(base, "start.").items()}
+        self.network.load_state_dict(start)
+        self.kept = Kept(before.words, base["val_logits"].numpy(), before.temperature, before.epoch)
+        self.both = before.both
+        return start, base["to_beat"].numpy()
+
+    def _kept_before(self) -> KeptBefore:
+        kept = self.kept
+        return KeptBefore(kept.words, kept.temperature, kept.epoch, head_shape(self.network.head), self.both)
 
     def _put_on(self, head: FittedHead) -> None:
         self.network.head = copy.deepcopy(head.module).to(self.device)
