@@ -129,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=_whole(0, MAX_SEED), default=0)
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
+    resume = verb(
+        "resume", _resume, "Go on with a training that was stopped or interrupted, or let it learn for longer."
+    )
+    resume.add_argument("run_folder", type=Path, metavar="RUN")
+    resume.add_argument("--epochs", type=_whole(1, MAX_EPOCHS), default=0, help="so many more of them")
+    resume.add_argument("--to", type=Path, help="a new folder for the longer run; RUN then stays as it is")
+
     race = verb("race", _race, "Try every way of training in short form, then train the best one in full.")
     race.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
     _add_setup_options(race)
@@ -423,11 +430,20 @@ def _train(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         download=bool(arguments.backbone),  # naming a backbone asks for it
     )
-    printer = _print_event_json if arguments.json else _say
-    ended = _perform(job, printer)
+    return _follow_training(job, arguments.json)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    to = None if arguments.to is None else str(arguments.to)
+    job = jobs.Resume(run=str(arguments.run_folder), more_epochs=arguments.epochs, to=to)
+    return _follow_training(job, arguments.json)
+
+
+def _follow_training(job: jobs.Train | jobs.Resume, as_json: bool) -> int:
+    ended = _perform(job, _print_event_json if as_json else _say)
     if ended.result is not None and ended.result["val_accuracy"] is not None:
         return 0
-    if ended.result is None and arguments.json:  # it ended before there was a run to speak of
+    if ended.result is None and as_json:  # it ended before there was a run to speak of
         _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
     return _complain(ended.what, ended.hint)
 

@@ -264,7 +264,8 @@ class TrainPage(Page):
 
     def _show_pace(self, event: BatchEnded | EpochEnded) -> None:
         device = f"\non {self._started.device}" if self._started else ""
-        self._speed.show_value(f"{event.images_per_second:,.0f}", f"Pictures a second{device}")
+        if event.images_per_second is not None:
+            self._speed.show_value(f"{event.images_per_second:,.0f}", f"Pictures a second{device}")
         if event.seconds_left is not None:
             self._time.show_value(words.duration(event.seconds_left).removeprefix("about "), "Time left, about")
 

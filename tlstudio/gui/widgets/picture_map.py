@@ -104,6 +104,7 @@ class PictureMapPanel(QWidget):
         self._relabel.setMenu(self._menu)
         self._aside = QPushButton("Set a&side")
         self._aside.clicked.connect(self._set_aside)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._layers = QStackedLayout(self)
         self._layers.addWidget(self._state)
         self._layers.addWidget(self._results())
@@ -156,6 +157,7 @@ class PictureMapPanel(QWidget):
         """Make the map now."""
         self._running, self._outdated = True, False
         self._state.work("Laying the pictures out", WHAT, "Looking at the pictures")
+        self.setFocus()  # the button that was pressed goes away, and the next one in line might be Cancel
         self._layers.setCurrentIndex(0)
         self.requested.emit()
 

@@ -67,6 +67,7 @@ class ShortcutsPanel(QWidget):
         self._again.clicked.connect(self.begin)
         self._list = QVBoxLayout()
         self._list.setSpacing(theme.SPACE_INSIDE)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._layers = QStackedLayout(self)
         self._layers.addWidget(self._state)
         self._layers.addWidget(self._results())
@@ -109,6 +110,7 @@ class ShortcutsPanel(QWidget):
         self._tried = True
         self._running, self._outdated = True, False
         self._state.work("Looking for shortcuts", WHAT, "Measuring")
+        self.setFocus()  # the button that was pressed goes away, and the next one in line might be Cancel
         self._layers.setCurrentIndex(0)
         self.requested.emit()
 

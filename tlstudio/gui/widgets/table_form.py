@@ -153,6 +153,8 @@ class TableForm(QWidget):
     def _read(self) -> None:
         self._background.forget()
         self._use.setEnabled(False)
+        for combo in (self._delimiter, *self._columns.values()):
+            combo.setEnabled(bool(self.table()))
         if not self.table():
             self._said.setText("No table lies in this folder. Choose a CSV file or a spreadsheet.")
             return
@@ -232,7 +234,8 @@ def in_words(reading: TableReading) -> str:
     if reading.unlabelled_files:
         sentences.append(f"{words.pictures(reading.unlabelled_files)} would be set aside: no row tells their class.")
     if reading.unmatched_rows:
-        sentences.append(f"{reading.unmatched_rows:,} rows name no file here.")
+        name = "row names" if reading.unmatched_rows == 1 else "rows name"
+        sentences.append(f"{reading.unmatched_rows:,} {name} no file here.")
     return " ".join(sentences)
 
 

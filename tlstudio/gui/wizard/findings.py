@@ -161,15 +161,16 @@ def findings(
     found = []
     counts = Counter(problem.code for problem in index.problems)
     if conflicts := counts["label-conflict"]:
-        found.append(
-            Finding("copies", f"{words.pictures(conflicts)} {_lie(conflicts)} in two classes.", "Look", urgent=True)
-        )
+        look = "looks" if conflicts == 1 else "look"
+        sentence = f"{words.pictures(conflicts)} {look} the same as one in another class."
+        found.append(Finding("copies", sentence, "Look", urgent=True))
     for name, count in index.class_counts().items():
         if count == 1:
             sentence = f"“{name}” has one picture only: it cannot teach and be judged as well."
             found.append(Finding("leave out", sentence, "Leave the class out", (name,), urgent=True))
     if leaks := counts["leak"]:
-        sentence = f"{words.pictures(leaks)} {_lie(leaks)} in two of your folders for training, val and test."
+        lie = "lies" if leaks == 1 else "lie"
+        sentence = f"{words.pictures(leaks)} {lie} in two of your folders for training, val and test."
         found.append(Finding("copies", sentence, "Look", urgent=True))
     for proposal in proposals:
         if proposal.kind not in setup.groupings:
@@ -182,10 +183,6 @@ def findings(
         what = "One file was" if aside == 1 else f"{aside:,} files were"
         found.append(Finding("files", f"{what} set aside; nothing was deleted or moved.", "See why"))
     return found
-
-
-def _lie(count: int) -> str:
-    return "lies" if count == 1 else "lie"
 
 
 if __name__ == "__main__":
