@@ -129,12 +129,10 @@ def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advic
     value, low, high = profile.similarity
     similarity = Similarity(value, low, high, _likeness(value, low, high))
     different = similarity.verdict == "different"
-    if different:
-        cut_pays = profile.cut_gain > 0
-    else:
-        # In doubt the whole network stays unless a smaller one is clearly better.
-        smaller = similarity.verdict == "between" and profile.cut < len(profile.depths) - 1
-        cut_pays = smaller and profile.cut_gain > max(CLEAR_GAIN, 2 * profile.cut_gain_standard_error)
+    # In doubt the last part stays: where no part tells more than another, cutting the network would be a pretence.
+    smaller = similarity.verdict == "between" and profile.cut < len(profile.depths) - 1
+    clearly = profile.cut_gain > max(CLEAR_GAIN, 2 * profile.cut_gain_standard_error)
+    cut_pays = (different or smaller) and clearly
     if many:
         regime = "full" if different else "fine-tune"
     else:
@@ -142,11 +140,10 @@ def advise(class_counts: Sequence[int], profile: Profile | None = None) -> Advic
     why = _why(regime)
     last, at_cut = profile.depths[-1], profile.depths[profile.cut]
     if different and regime == "head":
-        why = f"Yet a head on its middle does no better. {why}"
+        why = f"Yet a head on its middle does not do clearly better. {why}"
     elif regime == "cut":
         parts = "all parts together" if at_cut is last else f"the parts up to “{at_cut.block}”"
-        clearly = profile.cut_gain > 2 * profile.cut_gain_standard_error
-        why = f"A new head on {parts} does {'better than' if clearly else 'as well as'} one on the last part alone."
+        why = f"A new head on {parts} does better than one on the last part alone."
     return Advice(
         regime,
         (_likeness_sentence(similarity, profile), _size_sentence(size), why),
