@@ -175,6 +175,21 @@ def test_ctrl_c_keeps_the_best_so_far(pictures: Path, weights: Path, tmp_path: P
     assert objects(tlstudio("evaluate", tmp_path / "run", "--json"))[0]["images"] == 12
 
 
+def test_a_killed_training_is_gone_on_with(pictures: Path, weights: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tlstudio", "train", pictures, "--run", tmp_path / "run", "--weights", weights,
+               "--regime", "fine-tune", "--epochs", "3", "--json"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "epoch_ended" and json.loads(line)["stage"] == "fine-tune":
+                process.kill()
+                break
+    events = objects(tlstudio("resume", tmp_path / "run", "--json"))
+    assert events[0]["event"] == "run_started"
+    assert [event["epoch"] for event in events if event["event"] == "epoch_ended"] == [1, 1, 2, 3]
+    assert events[-1]["event"] == "run_ended" and events[-1]["status"] == "finished"
+
+
 def test_printable() -> None:
     assert printable("a\x1b[2J\u202egpj.exe\n") == "a\\x1b[2J\\x202egpj.exe\\x0a"
     assert printable("naïve 葉 🍁") == "naïve 葉 🍁"

@@ -14,7 +14,7 @@ import pytest
 from tests.engine.conftest import train_job
 from tests.factories import class_folders
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import BatchEnded, EpochEnded, Event, Notice, ignore, never
+from tlstudio.core.events import BatchEnded, EpochEnded, Event, Notice, RunEnded, ignore, never
 from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import HOME_VARIABLE
 from tlstudio.core.runfolder import RunFolder
@@ -131,10 +131,11 @@ def test_more_epochs_go_on_where_training_ended(whole, tmp_path):
     seen: list[Event] = []
     job = Resume(run=str(whole.path), more_epochs=2, to=str(tmp_path / "longer"))
     assert perform(job, seen.append, never).status == "finished"
-    assert {event.epoch for event in seen if isinstance(event, EpochEnded)} == {4, 5}
-    assert {event.epoch for event in seen if isinstance(event, BatchEnded)} == {4, 5}
-    epochs = [event.epoch for event in RunFolder(tmp_path / "longer").events() if isinstance(event, EpochEnded)]
-    assert epochs == [1, 1, 2, 3, 4, 5]
+    logged = list(RunFolder(tmp_path / "longer").events())
+    for events in (seen, logged):
+        assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 1, 2, 3, 4, 5]
+        assert sum(isinstance(event, RunEnded) for event in events) == 1
+    assert [event for event in logged if isinstance(event, BatchEnded)][-1].epoch == 5
     assert {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()} == before
 
 
@@ -148,6 +149,11 @@ def test_a_finished_run_stays_as_it_is(whole):
 def test_a_head_has_no_epochs_to_add_to(head_run: RunFolder):
     ended = perform(Resume(run=str(head_run.path), more_epochs=2), ignore, never)
     assert ended.status == "failed" and "no epochs to add to" in ended.what
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(plan):
+    with plan.held(), pytest.raises(StudioError, match="being trained already"):
+        train(plan, ignore, never)
 
 
 def test_a_state_of_a_newer_version_is_refused_in_words(whole, tmp_path):

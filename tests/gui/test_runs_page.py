@@ -62,7 +62,7 @@ def test_every_run_is_listed_with_what_is_known(page, qtbot):
     when = _when(1_700_000_000)
     assert table.texts() == [
         ("damaged", "–", "damaged", when, "–", "–", "–", "–"),
-        ("cut", "–", "not ended", when, "MobileNetV2", "Fine-tune", "3", "1,353"),
+        ("cut", "–", "interrupted", when, "MobileNetV2", "Fine-tune", "3", "1,353"),
         ("done", "94.1 % (90.2-96.8)", "finished", when, "MobileNetV2", "Fine-tune", "3", "1,353"),
     ]
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QProgressBar, Q
 
 from tests.gui.run_files import HEAD_STAGE, TUNE_STAGE, batch, choose, epoch, fine_tune_events, run_folder, started
 from tlstudio.core.events import JobEnded, Progress, RunEnded, WeightsSaved
-from tlstudio.core.jobs import Train
+from tlstudio.core.jobs import Resume, Train
 from tlstudio.core.paths import settings_file
 from tlstudio.gui import theme
 from tlstudio.gui.pages.train_page import TrainPage
@@ -181,7 +181,7 @@ def test_live_run_stays_in_view(page, tmp_path):
 
 def test_run_without_an_end_and_damaged_log_are_said(page, tmp_path):
     page.set_run(run_folder(tmp_path / "cut", fine_tune_events()[:5]))
-    assert page.sentence().startswith("This run has not ended")
+    assert page.sentence().startswith("This training was cut off")
     damaged = run_folder(tmp_path / "damaged")
     damaged.events_file.write_text("not json\n")
     page.set_run(damaged)
@@ -369,3 +369,14 @@ def test_nothing_jumps_while_a_run_alternates_between_learning_and_judging(page,
         page.grab()
         places.add((curves.y(), curves.height()))
     assert len(places) == 1, places
+
+
+def test_a_training_that_was_cut_off_can_be_gone_on_with(page, qtbot, tmp_path):
+    run = run_folder(tmp_path / "cut", fine_tune_events()[:5])
+    page.set_run(run)
+    go_on = button(page, "Go on training")
+    with qtbot.waitSignal(page.resume_requested) as asked:
+        qtbot.mouseClick(go_on, Qt.MouseButton.LeftButton)
+    assert asked.args == [Resume(run=str(run.path))]
+    page.set_run(run_folder(tmp_path / "whole", fine_tune_events()))
+    assert not go_on.isVisible()

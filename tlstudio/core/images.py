@@ -458,13 +458,16 @@ def _opened_tiff(content: Content, reading: Reading, admit: Admit) -> _Source:
 _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES, _PLANAR, _SAMPLE_FORMAT = 258, 259, 262, 270, 277, 284, 339
 _DNG_VERSION = 50706
 _WHITE_IS_ZERO = 0
+_NO_ALPHA, _PREMULTIPLIED = 0, 1
+"""Kinds of extra samples (TIFF 6.0, section 18); the third is transparency by which nothing is multiplied yet."""
 
 
 def _misread_by_pillow(tags: Any, mode: str) -> bool:
     """Tell TIFF files that Pillow opens with other pixels than are in them: tried with pictures of known values."""
     bits, signed = max(tags.get(_BITS, (1,))), 2 in tags.get(_SAMPLE_FORMAT, ())
     samples = tags.get(_SAMPLES, 1)
-    separate = tags.get(_PLANAR, 1) == 2 and samples > 1 and bits > 8
+    colour_and_more = mode in ("RGBA", "RGBX") and samples > 3
+    separate = tags.get(_PLANAR, 1) == 2 and samples > 1 and (bits > 8 or colour_and_more)
     grey_with_more = mode in ("L", "I;16", "I;16B", "I", "F") and samples > 1
     description = str(tags.get(_DESCRIPTION, ""))
     channels_as_pages = bool(re.search(r"^channels=\d|<OME[ >]", description, re.MULTILINE))
@@ -501,7 +504,7 @@ def _from_pillow(
             reading,
             channels=channels,
             colour=True,
-            alpha_full=65535 if channels == 4 else None,
+            opaque_at=65535 if channels == 4 else None,
             key=image.info.get("transparency"),
         )
     else:
@@ -581,7 +584,7 @@ def _opened_odd_tiff(content: Content, reading: Reading, admit: Admit) -> _Sourc
             ) from error
         several = len(file.pages) > (values.size // page.size if whole else 1)
         colour, inverted = page.photometric == 2, page.photometric == _WHITE_IS_ZERO
-        has_alpha = colour and bool(page.extrasamples)
+        alpha_kind = page.extrasamples[0] if len(page.extrasamples) == 1 else _NO_ALPHA
         orientation = page.tags.valueof(0x0112, default=1)
     for axis in reversed(range(len(axes))):
         if axes[axis] not in "YXSC":  # the first of several planes, times or rounds
@@ -598,7 +601,8 @@ def _opened_odd_tiff(content: Content, reading: Reading, admit: Admit) -> _Sourc
         reading,
         channels=channels,
         colour=colour,
-        alpha_full=whole_range[1] if has_alpha and channels == 4 else None,
+        opaque_at=whole_range[1] if alpha_kind and channels in (2, 4) else None,
+        premultiplied=alpha_kind == _PREMULTIPLIED,
         inverted=inverted,
         deep=values.dtype.itemsize > 1,
     )
@@ -667,7 +671,7 @@ def _opened_pam(content: Content, reading: Reading, admit: Admit) -> _Source:
         reading,
         channels=depth,
         colour=depth in (3, 4),
-        alpha_full=top_value if depth == 4 else None,
+        opaque_at=top_value if depth in (2, 4) else None,
         deep=top_value > 255,
     )
 
@@ -704,15 +708,17 @@ def _from_values(
     *,
     channels: int = 1,
     colour: bool = False,
-    alpha_full: float | None = None,
+    opaque_at: float | None = None,
+    premultiplied: bool = False,
     inverted: bool = False,
     key: object = None,
     deep: bool = True,
 ) -> _Source:
     """Return the source of raw values between `bounds`, which `reading` may choose otherwise if they are `deep`.
 
-    `colour`: the first three channels are red, green and blue; `alpha_full` is then what the fourth holds where the
-    picture is opaque, if it is one of transparency. Pixels of the value `key` are transparent.
+    `colour`: the first three channels are red, green and blue. `opaque_at` is what the last channel holds where the
+    picture is opaque, if it is one of transparency; where the others are `premultiplied` with it, they are black where
+    it is 0. Pixels of the value `key` are transparent.
     """
     low, high = bounds
     if deep:
@@ -730,9 +736,10 @@ def _from_values(
         shades = shades_of(raw)
         if shades.shape[2] == 1:
             shades = np.repeat(shades, 3, axis=2)
-        if alpha_full is not None:
-            opaque = (values(top, bottom)[..., 3:4] / alpha_full).astype(np.float32)
-            shades = (255.5 - (255 - shades) * opaque).astype(np.uint8)
+        if opaque_at is not None:
+            opaque = (values(top, bottom)[..., -1:] / opaque_at).astype(np.float32)
+            shown = shades + 255 * (1 - opaque) if premultiplied else 255 - (255 - shades) * opaque
+            shades = (shown.clip(0, 255) + 0.5).astype(np.uint8)
         if isinstance(key, int | tuple):
             shades[(raw == np.asarray(key)).all(axis=2)] = 255
         return Image.fromarray(shades)

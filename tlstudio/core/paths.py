@@ -34,6 +34,11 @@ def runs_dir() -> Path:
     return _made("runs")
 
 
+def locks_dir() -> Path:
+    """Return the folder of the locks by which processes keep off each other's runs."""
+    return _made("locks")
+
+
 def settings_file() -> Path:
     """Return the file with window state and remembered folders."""
     return data_dir() / "settings.ini"

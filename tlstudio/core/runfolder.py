@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.durable import read_json, write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, RunEnded, RunStarted, decode_event
+from tlstudio.core.paths import locks_dir
 from tlstudio.core.plan import PLAN_VERSION, Plan
 from tlstudio.core.split import Split
 
@@ -47,6 +52,26 @@ class RunFolder:
         write_json(self.dataset_file, index)
         write_json(self.split_file, parts)
         write_json(self.plan_file, plan)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run against other processes on this computer for as long as it is written to.
+
+        Raises StudioError if one of them has it.
+        """
+        name = hashlib.sha256(os.fsencode(self.path.absolute())).hexdigest()[:32]
+        lock = FileLock(locks_dir() / f"{name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StudioError(
+                f"“{self.path.name}” is being trained already, by another window or command.",
+                "Wait for it to end, or stop it there. Nothing was changed.",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def plan(self) -> Plan:
         """Return the plan. Raises StudioError if this is no run folder or one of a newer version."""

@@ -87,8 +87,14 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     """Do what the run's plan says, from where its last saved state is; return the last event, also logged and emitted.
 
     Whatever happens, exactly one RunEnded is the last line of the log. A stop keeps the best model so far, and the
-    state in which training was. A run that was interrupted ends with the very weights it would have had.
+    state in which training was. A run that was interrupted tells again what it had logged by that state, and ends with
+    the very weights it would have had. Raises StudioError if another process is training it.
     """
+    with run.held():
+        return _train(run, emit, should_stop)
+
+
+def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     started = time.monotonic()
     remove_unfinished(run.path)
     state, damaged = newest_state(run.checkpoints_dir)
@@ -106,10 +112,13 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 return ended
 
             try:
+                for event in run.events():
+                    emit(event)
                 with CheckpointWriter(run.checkpoints_dir, log.sync) as writer:
                     if damaged:
                         emit(_of_damage(damaged))
-                    return end(Training(run, tell, should_stop, Keeper(writer, log), state).outcome())
+                    ended = Training(run, tell, should_stop, Keeper(writer, log), state).outcome()
+                return end(ended)
             except Stopped:
                 return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
             except StudioError as error:

@@ -38,6 +38,7 @@ from tlstudio.core.jobs import (
     Predict,
     Race,
     Rank,
+    Resume,
     Scan,
     Shortcuts,
     Train,
@@ -75,6 +76,7 @@ PAGES = (
 JOB_WORDS: dict[type[Job], str] = {
     Scan: "Reading pictures",
     Train: "Training",
+    Resume: "Training",
     Evaluate: "Judging the classifier",
     Predict: "Classifying pictures",
     Export: "Exporting",
@@ -86,7 +88,7 @@ JOB_WORDS: dict[type[Job], str] = {
     Shortcuts: "Looking for shortcuts",
     Map: "Laying the pictures out",
 }
-ASK_BEFORE_STOPPING = (Train, Predict, Export, Download)
+ASK_BEFORE_STOPPING = (Train, Resume, Predict, Export, Download)
 
 
 class MainWindow(QMainWindow):
@@ -108,6 +110,7 @@ class MainWindow(QMainWindow):
         self.start_page.folders_chosen.connect(self.open_wizard)
         self.start_page.table_chosen.connect(self.open_wizard)
         self.train_page = TrainPage()
+        self.train_page.resume_requested.connect(self._train)
         self.pages: dict[str, Page] = {
             "start": self.start_page,
             "pictures": PicturesPage(),
@@ -223,7 +226,7 @@ class MainWindow(QMainWindow):
         self.show_page("results" if run.model_file.is_file() else "train")
 
     @Slot(object)
-    def _train(self, job: Train) -> None:
+    def _train(self, job: Train | Resume) -> None:
         self._share, self._percent = TrainingShare(), 0
         self.train_page.begin(job)
         self._jobs.start(job, self.train_page)
@@ -238,10 +241,10 @@ class MainWindow(QMainWindow):
     def _follow_job(self, job: Job, event: Event) -> None:
         if job in self._shown_jobs()[-1:]:
             self._job_line.setText(_progress_sentence(event) if isinstance(event, Progress) else f"{_name(job)} …")
-        if isinstance(job, Train):
+        if isinstance(job, Train | Resume):
             self._follow_training(job, event)
 
-    def _follow_training(self, job: Train, event: Event) -> None:
+    def _follow_training(self, job: Train | Resume, event: Event) -> None:
         if self._percent is None:  # the run has ended, and now its process too
             return
         if not isinstance(event, RunEnded | JobEnded):
@@ -276,7 +279,7 @@ class MainWindow(QMainWindow):
         return [job for job in self._jobs.jobs() if not isinstance(job, Measure)]
 
     def _is_training(self) -> bool:
-        return any(isinstance(job, Train) for job in self._jobs.jobs())
+        return any(isinstance(job, Train | Resume) for job in self._jobs.jobs())
 
     def _show_header(self) -> None:
         title, state = APP_TITLE, "Drop a folder of pictures to begin, or open a run."

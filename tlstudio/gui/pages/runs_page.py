@@ -177,7 +177,7 @@ def describe(run: RunFolder) -> Row:
     return (
         name,
         accuracy,
-        STATES[ended.status] if ended else "not ended",
+        STATES[ended.status] if ended else "interrupted",
         started.time_s if started else when,
         title,
         regime,

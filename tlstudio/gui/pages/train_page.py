@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -30,7 +30,7 @@ from tlstudio.core.events import (
     StageStarted,
     WeightsSaved,
 )
-from tlstudio.core.jobs import Train
+from tlstudio.core.jobs import Resume, Train
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.pages.page import Page
@@ -71,8 +71,12 @@ EPOCH_COLUMNS = (
 class TrainPage(Page):
     """Large figures, curves, one sentence of what is happening, and Stop."""
 
+    resume_requested = Signal(object)
+    """The core.jobs.Resume that goes on with the run in view."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._folder: RunFolder | None = None
         self._live = False
         self._ended = False
         self._started: RunStarted | None = None
@@ -117,6 +121,10 @@ class TrainPage(Page):
         self._reset_zoom.clicked.connect(self._curves.reset_zoom)
         self._save = QPushButton("Save plot …")
         self._save.clicked.connect(self._choose_plot_file)
+        self._resume = QPushButton("Go on training")
+        self._resume.setToolTip("Goes on exactly where this training was left.")
+        self._resume.setAccessibleDescription(self._resume.toolTip())
+        self._resume.clicked.connect(self._ask_to_resume)
         self._next = QPushButton("See the results")
         self._next.setProperty("primary", True)
         self._next.clicked.connect(self._go_to_results)
@@ -125,7 +133,7 @@ class TrainPage(Page):
         self._forget()
         self._states.setCurrentWidget(self._empty)
 
-    def begin(self, job: Train) -> None:
+    def begin(self, job: Train | Resume) -> None:
         """Show a run that has been asked for and has said nothing yet."""
         self._forget()
         self._live = True
@@ -154,8 +162,12 @@ class TrainPage(Page):
             self._fail(error.what, error.hint)
             return
         self._curves.draw()
+        self._folder = run
+        self._resume.setVisible(not self._finished)
         if not self._ended:
-            self._sentence.setText("This run has not ended: it was cut off, or another window is training it.")
+            self._sentence.setText(
+                "This training was cut off. What it had learned is safe, and it can go on from there."
+            )
 
     @Slot(object)
     def receive(self, event: Event) -> None:
@@ -183,6 +195,7 @@ class TrainPage(Page):
             case Notice():
                 self._detail.setText(f"{event.what} {event.hint}".strip())
             case RunEnded():
+                self._finished = event.status == "finished"
                 self._show_end(event)
             case JobEnded():
                 self._show_job_end(event)
@@ -206,6 +219,7 @@ class TrainPage(Page):
         for button in (self._details, self._reset_zoom, self._save):
             bottom.addWidget(button)
         bottom.addStretch(1)
+        bottom.addWidget(self._resume)
         bottom.addWidget(self._next)
         layout = QVBoxLayout(self._run)
         layout.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
@@ -221,7 +235,9 @@ class TrainPage(Page):
 
     def _forget(self) -> None:
         self._live = False
+        self._folder = None
         self._ended = False
+        self._finished = False
         self._started = None
         self._saved = None
         self._last = None
@@ -237,6 +253,7 @@ class TrainPage(Page):
         self._explained.hide()
         self._progress.hide()
         self._stop.hide()
+        self._resume.hide()
         self._next.hide()
 
     def _show_stage(self, event: StageStarted) -> None:
@@ -325,6 +342,11 @@ class TrainPage(Page):
         self._stop.setText("Stopping …")
         self._sentence.setText("Stopping after the step that runs now. The best state so far is kept.")
         self.stop_requested.emit()
+
+    @Slot()
+    def _ask_to_resume(self) -> None:
+        assert self._folder is not None
+        self.resume_requested.emit(Resume(run=str(self._folder.path)))
 
     @Slot()
     def _share_room(self) -> None:
