@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import random
@@ -181,3 +182,16 @@ def test_only_zip_files_are_archives(tmp_path):
     (tmp_path / "folder.zip").mkdir()
     assert not is_archive(tmp_path / "folder.zip") and not is_archive(tmp_path / "gone.zip")
     assert is_archive(archive(tmp_path / "A.ZIP", {"a": b""}))
+
+
+def test_entries_that_share_their_bytes_are_counted_against_the_archive_itself(tmp_path, home, monkeypatch):
+    monkeypatch.setattr("tlstudio.core.archives.RATIO_COUNTS_FROM_BYTES", 2**20)
+    packed = archive(tmp_path / "overlap.zip", {"a/0.bmp": random.Random(0).randbytes(2**16)})
+    with zipfile.ZipFile(packed, "a") as file:
+        entry = file.infolist()[0]
+        for number in range(1, 500):
+            again = copy.copy(entry)
+            again.filename = again.orig_filename = f"a/{number}.bmp"
+            file.filelist.append(again)
+        file.comment = b"written again"
+    refused(packed, home, "times its size")

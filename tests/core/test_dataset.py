@@ -413,6 +413,13 @@ def test_deep_pictures_share_one_range_without_outliers():
     assert arrange(found(picture("a/1.tif", low=7.0, high=7.0))).reading == Reading(low=7.0, high=8.0)
 
 
+def test_a_picture_without_the_chosen_channel_is_set_aside():
+    scanned = found(picture("a/five.tif", channels=5), picture("a/seven.tif", channels=7), picture("b/colour.png"))
+    index = arrange(scanned, DatasetSetup(reading=Reading(channels=(5,))))
+    assert [(Path(one.path).name, one.code) for one in index.set_aside()] == [("five.tif", "no-channel")]
+    assert statuses(arrange(scanned, DatasetSetup(reading=Reading(channels=(4,))))) == statuses(arrange(scanned))
+
+
 def test_why_a_folder_cannot_be_used_is_said():
     def refusal(*files: ScannedFile, **setup: object) -> str:
         with pytest.raises(StudioError) as caught:

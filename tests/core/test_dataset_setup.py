@@ -50,7 +50,9 @@ def test_a_setup_of_an_earlier_or_smaller_kind_opens(tmp_path):
     assert read_setup(file) == FULL == msgspec.json.decode(file.read_bytes(), type=DatasetSetup)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"exclude": 7}', b"[]", b'{"groupings": ["colour"]}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"exclude": 7}', b'{"classes": []}', b"[]", b'{"groupings": ["colour"]}']
+)
 def test_files_that_are_no_set_up(tmp_path, content):
     file = tmp_path / "setup.json"
     file.write_bytes(content)

@@ -189,6 +189,33 @@ def test_transparent_grey_and_colour_are_laid_on_white():
     assert decode(saved(keyed, "PNG", transparency=GREEN)).getpixel((1, 1)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_fourth_channel_counts_as_transparency_only_where_the_file_says_so(kind, planes):
+    full = np.iinfo(kind).max
+    red = np.broadcast_to(np.array([200, 0, 0, 51]), (8, 8, 4))
+    on_white = 255 - (255 - red[0, 0, :3]) * 51 / 255
+    for extra, colour, expected in (
+        ("unspecified", red, (200, 0, 0)),  # infrared, say
+        ("unassalpha", red, on_white),
+        ("assocalpha", np.where([1, 1, 1, 0], red * 51 // 255, red), on_white),
+    ):
+        values = (colour * (full // 255)).astype(kind)
+        stored = values if planes == "contig" else values.transpose(2, 0, 1)
+        content = tiff(np.ascontiguousarray(stored), photometric="rgb", planarconfig=planes, extrasamples=[extra])
+        assert np.abs(np.array(decode(content).getpixel((1, 1))) - expected).max() <= 2, extra
+
+
+def test_transparent_grey_of_16_bits():
+    values = np.zeros((8, 8, 2), np.uint16)
+    values[:, :4, 1] = 65535
+    content = tiff(values, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+    pam = b"P7\nWIDTH 8\nHEIGHT 8\nDEPTH 2\nMAXVAL 65535\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n"
+    for stored in (content, pam + values.astype(">u2").tobytes()):
+        picture = decode(stored)
+        assert (picture.getpixel((1, 1)), picture.getpixel((6, 1))) == ((0, 0, 0), (255, 255, 255))
+
+
 def lab_to_srgb(lightness: float, a: float, b: float) -> np.ndarray:
     """CIE 15: Lab (D50) to XYZ, Bradford to D65, then IEC 61966-2-1."""
     fy = (lightness + 16) / 116
@@ -272,7 +299,7 @@ def test_text_is_not_a_picture():
     ("content", "kind"),
     [
         (b"8BPS\0\1", "Photoshop"), (b"%PDF-1.7", "PDF"), (b"<svg width='9'/>", "SVG"), (b"%!PS-Adobe-3.0", "EPS"),
-        (b"\0\0\0\x18ftypcrx ", "camera raw"), (b"version 1\noid sha256:0", "Git"),
+        (b"\0\0\0\x18ftypcrx ", "Camera raw"), (b"version 1\noid sha256:0", "Git"),
     ],
 )  # fmt: skip
 def test_kinds_that_need_converting_are_named(content, kind):
@@ -377,6 +404,12 @@ def test_channels_can_be_chosen():
     with pytest.raises(UnreadableImage, match="5 channels"):
         decode(content, reading=Reading(channels=(7,)))
     assert images.decode_noted(content).channels == 5
+    colours = tiff(planes.astype(np.uint16) * 257, photometric="rgb", extrasamples=["unspecified"] * 2)
+    assert decode(colours).getpixel((1, 1)) == (10, 20, 30)
+    assert decode(colours, reading=Reading(channels=(4, 0, 2))).getpixel((1, 1)) == (50, 10, 30)
+    assert decode(saved(quarters(), "PNG"), reading=Reading(channels=(4,))).getpixel((1, 1)) == RED
+    grey = tiff(planes[..., :2], photometric="minisblack", planarconfig="contig")
+    assert decode(grey, reading=Reading(channels=(4,))).getpixel((1, 1)) == (10, 10, 10)
 
 
 def test_large_pictures_are_shrunk_by_whole_numbers():

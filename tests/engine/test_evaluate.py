@@ -54,7 +54,7 @@ def test_without_a_folder_the_held_out_part_is_judged(head_run: RunFolder, tmp_p
     assert ended is not None
     assert (result.part, result.images) == ("val", 8)
     assert result.accuracy == pytest.approx(ended.val_accuracy)
-    assert result.nll == pytest.approx(ended.val_nll, rel=1e-3)
+    assert result.nll == pytest.approx(ended.val_nll, rel=1e-3, abs=1e-6)
     assert result.seen_in_training == 0
     held_out = {run.dataset().images[i].path for i in run.split().val}
     assert {row.path for row in result.predictions} == held_out

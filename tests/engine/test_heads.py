@@ -146,11 +146,11 @@ def test_a_class_with_one_picture_is_still_taught() -> None:
     assert head.c in C_VALUES["linear"] and np.isfinite(head.cv_nll)
 
 
-def test_a_picture_that_lies_in_two_classes_leaves_no_fold_with_one_class() -> None:
-    """The groups tie class 1 to copies in class 0, so that one fold would have learned from one class alone."""
+def test_a_picture_that_lies_in_two_classes_is_no_obstacle() -> None:
+    """One group lies in both classes: no fold may learn from one class alone."""
     features = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
     head = fit_head(features, np.array([0, 1, 1, 1, 0]), ["0", "4", "4", "1", "1"], 2, seed=1)
-    assert np.isfinite(head.logits(features)).all() and head.temperature == 1.0
+    assert np.isfinite(head.logits(features)).all() and head.temperature > 0
 
 
 def test_fitting_says_how_far_it_is() -> None:

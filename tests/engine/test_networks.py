@@ -63,7 +63,7 @@ def test_facts_are_torchvisions(spec: BackboneSpec) -> None:
         if weights.built_in:
             continue
         theirs = known[weights.name]
-        ours = spec.preprocessing(weights)
+        ours = spec.preprocessing(weights.name)
         transforms = theirs.transforms()
         assert theirs.url.endswith(f"/{weights.file}") and weights.url == theirs.url
         assert [ours.resize_px] == transforms.resize_size and [ours.crop_px] == transforms.crop_size

@@ -129,11 +129,11 @@ def _checked(file: zipfile.ZipFile, archive: Path, home: Path) -> list[tuple[zip
     if not members:
         raise refuse("is empty.", "Choose another archive, or a folder of pictures.")
     total = sum(entry.file_size for entry, _ in members)
-    packed = sum(entry.compress_size for entry, _ in members)
+    packed = archive.stat().st_size  # what the entries say of their packed sizes may count the same bytes twice
     if total > MAX_TOTAL_BYTES:
         raise refuse(f"would grow to {total / 2**30:,.0f} GB.", unpack_it)
     if total > RATIO_COUNTS_FROM_BYTES and total > MAX_RATIO * packed:
-        raise refuse(f"would grow to {total // max(packed, 1):,} times its size, as no pictures do.", unpack_it)
+        raise refuse(f"would grow to {total // packed:,} times its size, as no pictures do.", unpack_it)
     free = shutil.disk_usage(home).free
     if total + FREE_DISK_KEPT_BYTES > free:
         missing = (total + FREE_DISK_KEPT_BYTES - free) / 1e9

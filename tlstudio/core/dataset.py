@@ -20,7 +20,7 @@ from tlstudio.core.errors import StudioError, shown
 from tlstudio.core.events import Emit, Event, Progress, ShouldStop, ignore, never
 from tlstudio.core.groups import GroupProposal, grouped
 from tlstudio.core.groups import propose as propose_from
-from tlstudio.core.images import Reading
+from tlstudio.core.images import USUAL_CHANNELS, Reading
 from tlstudio.core.labels_table import read_labels
 from tlstudio.core.layout import FolderLayout, Part, Told, excluder, read_names, steps_around, told_by_name
 from tlstudio.core.look import Scanned as Scanned
@@ -216,6 +216,9 @@ def _pictures(scanned: Scanned, setup: DatasetSetup) -> _Pictures:
             name = renamed.get(tells.class_name, tells.class_name)
         if not name:
             problems.append(Problem(file.path, tells.code, tells.message))
+        elif USUAL_CHANNELS < file.facts.channels <= max(setup.reading.channels, default=0):
+            message = f"The picture has only {file.facts.channels} channels."
+            problems.append(Problem(file.path, "no-channel", message))
         elif name in left_out:
             ignored.append(Problem(file.path, "class-left-out", f"You left the class “{name}” out."))
         else:

@@ -26,7 +26,7 @@ NO_COLUMN = "-"
 """For a part or a group: the table has no column that tells it, whatever the columns are called."""
 
 
-class Layout(msgspec.Struct, frozen=True):
+class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the class of a picture is written.
 
     "folders": in the name of a folder, at `class_level` below the dropped one (1 is the first; None finds it).
@@ -47,7 +47,7 @@ class Layout(msgspec.Struct, frozen=True):
     pattern: str = ""
 
 
-class DatasetSetup(msgspec.Struct, frozen=True):
+class DatasetSetup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the user decided about a data set; the default is what most folders need.
 
     `exclude` holds patterns with * and ? for places or names of files that are no pictures to learn from, masks say.

@@ -22,7 +22,8 @@ from tlstudio.core.listing import ListedFile
 from tlstudio.core.picture_cache import Learned, PictureCache
 from tlstudio.core.picture_facts import ScannedFile
 
-MAX_WORKERS = 8
+MAX_WORKERS = 4
+"""More would take more than 600 MB where pictures are huge."""
 BATCH_FILES = 32
 BATCH_BYTES = 4 * 2**20
 """A batch ends with the file that passes this, so that large files are spread over the processes."""

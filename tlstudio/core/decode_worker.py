@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 import msgspec
 
 from tlstudio.core.images import NotNow
-from tlstudio.core.inspection import inspect
+from tlstudio.core.inspection import HELD_BYTES, inspect
 from tlstudio.core.listing import ListedFile
 from tlstudio.core.picture_cache import Learned, Packs
 
@@ -25,6 +25,8 @@ LIGHT_BYTES = 24 * 2**20
 LIMIT_S = 2.0
 LIMIT_S_A_MEGABYTE = 0.05
 """More time for more pixels: a picture of 100 megapixels takes about 400 MB."""
+SLOW_SHARE_S_A_MEGABYTE = 0.2
+"""More time for files that are read while they are decoded, which may lie on a slow share."""
 TOO_SLOW_EXIT = -signal.SIGALRM if hasattr(signal, "SIGALRM") else 1
 """How a process ends in which a decoder did not come back, as subprocess tells it."""
 FAILED_EXIT = 2
@@ -91,14 +93,16 @@ def main() -> NoReturn:
 
 
 def _looked_at(file: ListedFile, heavy: bool, packs: Packs) -> Answer:
+    reading_s = file.size_bytes / 2**20 * SLOW_SHARE_S_A_MEGABYTE if file.size_bytes > HELD_BYTES else 0.0
+
     def admit(needed_bytes: int) -> None:
         if needed_bytes > LIGHT_BYTES and not heavy:
             raise _TooHeavy(needed_bytes)
-        _end_after(LIMIT_S + needed_bytes / 2**20 * LIMIT_S_A_MEGABYTE)
+        _end_after(LIMIT_S + reading_s + needed_bytes / 2**20 * LIMIT_S_A_MEGABYTE)
 
     try:
         # The clock starts when the file is read because a slow share is not the decoder's fault.
-        found = inspect(file, admit, lambda: _end_after(LIMIT_S))
+        found = inspect(file, admit, lambda: _end_after(LIMIT_S + reading_s))
     except _TooHeavy as error:
         return Answer(needed_bytes=error.needed_bytes)
     finally:

@@ -46,9 +46,9 @@ READERS = {"HEIC": "pillow_heif", "DICOM": "pydicom"}
 """Formats that another package reads, where it is installed."""
 NEEDS_CONVERTING = {
     ".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".dcm": "DICOM", ".dicom": "DICOM", ".psd": "Photoshop",
-    ".svg": "SVG", ".pdf": "PDF", ".eps": "EPS", ".ps": "EPS", ".cr2": "camera raw", ".cr3": "camera raw",
-    ".nef": "camera raw", ".arw": "camera raw", ".dng": "camera raw", ".orf": "camera raw", ".rw2": "camera raw",
-    ".raf": "camera raw", ".pef": "camera raw", ".srw": "camera raw",
+    ".svg": "SVG", ".pdf": "PDF", ".eps": "EPS", ".ps": "EPS", ".cr2": "Camera raw", ".cr3": "Camera raw",
+    ".nef": "Camera raw", ".arw": "Camera raw", ".dng": "Camera raw", ".orf": "Camera raw", ".rw2": "Camera raw",
+    ".raf": "Camera raw", ".pef": "Camera raw", ".srw": "Camera raw",
 }  # fmt: skip
 MAX_PIXELS = 100_000_000
 # These decoders hold a picture three or four times over while they work.
@@ -60,6 +60,8 @@ MAX_PROGRESSIVE_PIXELS = 60_000_000
 """A progressive JPEG lies in memory as a whole, however small it is wanted."""
 MAX_ARRAY_BYTES = 256 * 2**20
 """Pictures that come as an array of raw values, with all their channels, may take that much memory."""
+USUAL_CHANNELS = 4
+"""Pictures with more than that have channels to choose from."""
 
 FRAMINGS = ("fill", "fit", "stretch")
 
@@ -112,9 +114,10 @@ class Reading:
     """How a file becomes pixels and the pixels a square, as far as that is a choice.
 
     `low` and `high` are the values that become black and white in pictures of more than 8 bits a channel; None takes
-    the range of the file's type. `channels` are the numbers of those to use of a picture with more than four, one
-    (grey) or three. `framing`: "fill" cuts the long side off, "fit" shows all of the picture on a ground of its own
-    border's colour, "stretch" changes its proportions.
+    the range of the file's type. `channels` are the numbers of those to use, one (grey) or three, of a picture with
+    more than four; one with fewer that has not all of them, or whose channels are colours, is read as ever. `framing`:
+    "fill" cuts the long side off, "fit" shows all of the picture on a ground of its own border's colour, "stretch"
+    changes its proportions.
     """
 
     low: float | None = None
@@ -200,7 +203,7 @@ def sniff(content: Content, suffix: str = "") -> str:
     if not kind and b"<svg" in start:
         kind = "SVG"
     # Many cameras' raw files are TIFF files too, in which only a small preview can be read.
-    return "camera raw" if kind == "TIFF" and NEEDS_CONVERTING.get(suffix.lower()) == "camera raw" else kind
+    return "Camera raw" if kind == "TIFF" and NEEDS_CONVERTING.get(suffix.lower()) == "Camera raw" else kind
 
 
 _SIGNATURES = (
@@ -208,7 +211,7 @@ _SIGNATURES = (
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
     ("GIF", rb"GIF8[79]a"),
     ("WEBP", rb"RIFF....WEBP"),
-    ("camera raw", rb"II\*\0....CR|IIRO|IIU\0|FUJIFILMCCD-RAW|....ftypcrx "),
+    ("Camera raw", rb"II\*\0....CR|IIRO|IIU\0|FUJIFILMCCD-RAW|....ftypcrx "),
     ("TIFF", rb"II\*\0|MM\0\*|II\+\0|MM\0\+"),
     ("AVIF", rb"....ftypavi[fs]"),
     ("HEIC", rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)"),
@@ -259,7 +262,7 @@ def decode_noted(
     except (UnreadableImage, NotNow):
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableImage("too-large", "A picture inside the file has too many pixels.") from error
+        raise UnreadableImage("too-large", "The picture, or one inside the file, has too many pixels.") from error
     except MemoryError as error:
         raise UnreadableImage("too-large", "The picture does not fit into the memory of this computer.") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
@@ -748,13 +751,13 @@ def _from_values(
 
 
 def _chosen_channels(channels: int, colour: bool, reading: Reading) -> list[int]:
-    if colour:
-        return [0, 1, 2]
-    if not reading.channels or channels == 1:
-        return [0, 1, 2] if channels >= 3 else [0]
-    if max(reading.channels) >= channels:
+    wanted = reading.channels
+    if channels > USUAL_CHANNELS and wanted and max(wanted) >= channels:
         raise UnreadableImage("no-channel", f"The picture has only {channels} channels.")
-    return list(reading.channels)
+    has_choice = channels > USUAL_CHANNELS or not colour
+    if wanted and has_choice and max(wanted) < channels:
+        return list(wanted)
+    return [0, 1, 2] if channels >= 3 else [0]
 
 
 def _shader(low: float, high: float, inverted: bool) -> Callable[[np.ndarray], np.ndarray]:
