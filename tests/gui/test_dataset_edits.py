@@ -8,10 +8,11 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
-from tests.factories import draw
+from tests.factories import class_folders, draw
 from tests.gui.data_sets import classes_of, opened
 from tlstudio.core.dataset import look
 from tlstudio.core.dataset_setup import DatasetSetup, setup_file
+from tlstudio.core.split import split
 from tlstudio.gui.dataset_edits import DatasetEdits, with_classes_renamed
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -156,3 +157,18 @@ def test_a_disk_that_refuses_is_said_and_the_decision_holds_here(qtbot, edits, h
         edits.leave_out(["disc"])
     assert "could not be kept" in said.args[0]
     assert edits.index.classes == ("square",)
+
+
+def test_another_seed_splits_the_same_index_anew_and_says_why_it_cannot(qtbot, tmp_path):
+    edits = opened(qtbot, class_folders(tmp_path / "pictures", {"disc": 12, "square": 12}))
+    index, first = edits.index, edits.parts
+    assert first == split(index, 0) and not edits.problem
+    with qtbot.waitSignal(edits.changed):
+        edits.deal(7)
+    assert edits.index is index and edits.parts == split(index, 7) != first
+    with qtbot.waitSignal(edits.changed):
+        edits.leave_out(["disc"])
+    assert edits.parts is None and "square" in edits.problem
+    with qtbot.waitSignal(edits.changed):
+        edits.history().undo()
+    assert edits.parts == split(edits.index, 7)

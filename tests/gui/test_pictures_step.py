@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QLineEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from tests.factories import class_folders, draw
 from tlstudio.core.dataset_setup import DatasetSetup, load_setup
@@ -18,6 +18,7 @@ from tlstudio.core.durable import read_json
 from tlstudio.core.events import JobEnded
 from tlstudio.core.jobs import Scan
 from tlstudio.core.look import look, write_scanned
+from tlstudio.gui.widgets.dataset_viewer import DatasetViewer
 from tlstudio.gui.wizard.pictures_step import PicturesStep
 
 LEFT = Qt.MouseButton.LeftButton
@@ -202,3 +203,47 @@ def test_cancelling_keeps_the_way_back(qtbot, tmp_path):
     assert "What was read is remembered" in step.message()
     QTest.mouseClick(button(step, "Look again"), LEFT)
     assert len(asked) == 2
+
+
+def test_enter_ends_what_is_typed_and_opens_pictures_but_never_leaves_the_step(qtbot, opened, tmp_path):
+    step = opened(class_folders(tmp_path / "pictures", {"disc": 4, "cross": 4}))
+    dialog, on = QDialog(), QPushButton("Next")
+    qtbot.addWidget(dialog)
+    on.setDefault(True)
+    QVBoxLayout(dialog).addWidget(step)
+    dialog.layout().addWidget(on)
+    dialog.show()
+    pressed = []
+    on.clicked.connect(pressed.append)
+    step.tabs.setCurrentWidget(step.layout_setup)
+    line = next(
+        found
+        for found in step.layout_setup.findChildren(QLineEdit)
+        if found.accessibleName() == "Pattern of files to leave out"
+    )
+    qtbot.keyClicks(line, "*_000*")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert step.setup().exclude == ("*_000*",)
+    settle(qtbot, step)
+    step.look_at([image.path for image in step.edits.index.images])
+    settle(qtbot, step)
+    view = step.grid.view()
+    qtbot.waitUntil(lambda: len(step.grid.pictures()) > 0)
+    view.setCurrentIndex(view.model().index(0, 0))
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    viewer = step.grid.findChild(DatasetViewer)
+    assert viewer is not None
+    viewer.close()
+    assert not pressed
+
+
+def test_undo_during_another_look_does_not_bring_the_old_pictures_back(qtbot, opened, tmp_path):
+    step = opened(class_folders(tmp_path / "pictures", {"disc": 4, "cross": 4, "square": 4}))
+    step.edits.leave_out(["square"])
+    settle(qtbot, step)
+    step.job_requested.disconnect()
+    step.begin()
+    step.edits.history().undo()
+    settle(qtbot, step)
+    assert step.edits.index.classes == ("cross", "disc", "square")
+    assert not step.tabs.isVisible() and not step.is_complete()

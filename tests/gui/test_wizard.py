@@ -363,7 +363,8 @@ def test_another_seed_deals_the_pictures_anew_and_all_is_measured_with_it(qtbot,
     assert not wizard.regime.wants_measuring()
     dealt = []
     wizard.pictures.dealt.connect(lambda _index, parts: dealt.append(parts))
-    wizard.pictures.deal(12)
+    with qtbot.waitSignal(wizard.pictures.dealt):
+        wizard.pictures.deal(12)
     assert dealt == [split(index, 12)] and dealt[0].val != split(index, 0).val
     QTest.mouseClick(wizard.back_button, LEFT)
     type_seed(wizard, 0)

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QKeySequence, QUndoCommand, QUndoStack
 from PySide6.QtWidgets import QWidget
 
-from tlstudio.core.dataset import DatasetIndex, Scanned, arrange, shown_classes
+from tlstudio.core.dataset import DatasetIndex, Scanned, arrange, require_classes, shown_classes
 from tlstudio.core.dataset_setup import (
     ASIDE,
     DatasetSetup,
@@ -21,8 +21,17 @@ from tlstudio.core.dataset_setup import (
     setup_file,
 )
 from tlstudio.core.errors import StudioError, refused
+from tlstudio.core.split import Split, split
 from tlstudio.gui import words
 from tlstudio.gui.background import Background
+
+
+class Dealt(msgspec.Struct, frozen=True):
+    """The pictures as they are set up, and which of them teach and judge, or why they cannot be used so."""
+
+    index: DatasetIndex
+    parts: Split | None
+    problem: str = ""
 
 
 class DatasetEdits(QObject):
@@ -46,7 +55,8 @@ class DatasetEdits(QObject):
         self._folders: tuple[Path, ...] = ()
         self._scanned: Scanned | None = None
         self._setup = DatasetSetup()
-        self._index: DatasetIndex | None = None
+        self._seed = 0
+        self._dealt: Dealt | None = None
         self._busy = False
         self._history = QUndoStack(self)
         self._background = Background(self)
@@ -62,7 +72,7 @@ class DatasetEdits(QObject):
         self._scanned = scanned
         if tuple(folders) != self._folders:
             self._folders = tuple(folders)
-            self._index = None
+            self._dealt = None
             self._history.clear()
             self._setup = self._load()
         self._arrange()
@@ -90,7 +100,23 @@ class DatasetEdits(QObject):
     @property
     def index(self) -> DatasetIndex | None:
         """The pictures as last arranged; None before the first `changed`."""
-        return self._index
+        return self._dealt.index if self._dealt else None
+
+    @property
+    def parts(self) -> Split | None:
+        """Which of the pictures teach and judge; None before the first `changed` and where there is a `problem`."""
+        return self._dealt.parts if self._dealt else None
+
+    @property
+    def problem(self) -> str:
+        """Why no classifier can be trained with the pictures as they are set up, or ""."""
+        return self._dealt.problem if self._dealt else ""
+
+    def deal(self, seed: int) -> None:
+        """Split the pictures by this seed from now on."""
+        self._seed = seed
+        if self.index is not None:
+            self._arrange(self.index)
 
     def is_busy(self) -> bool:
         """Return whether pictures are being arranged."""
@@ -184,23 +210,25 @@ class DatasetEdits(QObject):
             f"Decide again what is shown as found. The damaged record is kept as {aside}.",
         )
 
-    def _arrange(self) -> None:
+    def _arrange(self, known: DatasetIndex | None = None) -> None:
+        """Arrange the pictures, or only split those of a `known` index, if nothing else is under way."""
         if self._busy:
             return
         self._set_busy(True)
-        scanned, setup = self.scanned, self._setup
-        self._background.start((scanned, setup), lambda: arrange(scanned, setup))
+        scanned, setup, seed = self.scanned, self._setup, self._seed
+        self._background.start((scanned, setup, seed), lambda: dealt(known or arrange(scanned, setup), seed))
 
     @Slot(object, object)
-    def _take_arranged(self, key: tuple[Scanned, DatasetSetup], found: DatasetIndex | StudioError) -> None:
+    def _take_arranged(self, key: tuple[Scanned, DatasetSetup, int], found: Dealt | StudioError) -> None:
         self._set_busy(False)
-        if key[0] is not self._scanned or key[1] is not self._setup:
+        scanned, setup, seed = key
+        if scanned is not self._scanned or setup is not self._setup or seed != self._seed:
             self._arrange()
         elif isinstance(found, StudioError):
             self.failed.emit(found.what, found.hint)
         else:
-            self._index = found
-            self.changed.emit(found)
+            self._dealt = found
+            self.changed.emit(found.index)
 
     def _set_busy(self, busy: bool) -> None:
         if busy != self._busy:
@@ -218,6 +246,15 @@ class _Edit(QUndoCommand):
 
     def undo(self) -> None:
         self._edits._decide(self._before)
+
+
+def dealt(index: DatasetIndex, seed: int) -> Dealt:
+    """Return the pictures with their split by this seed, if they can be used. Safe on any thread."""
+    try:
+        require_classes(index)
+        return Dealt(index, split(index, seed))
+    except StudioError as error:
+        return Dealt(index, None, str(error))
 
 
 def with_classes_renamed(setup: DatasetSetup, names: Sequence[str], name: str) -> DatasetSetup:

@@ -7,4 +7,5 @@ import html
 
 def tooltip(text: str) -> str:
     """Return a tooltip that shows the very letters of the text."""
-    return f"<qt>{html.escape(text)}</qt>"
+    lines = html.escape(text).replace("\n", "<br>")
+    return f"<qt>{lines}</qt>"

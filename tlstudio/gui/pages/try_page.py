@@ -38,7 +38,7 @@ from tlstudio.core.jobs import Predict
 from tlstudio.core.problem import Problem
 from tlstudio.core.results import Prediction
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.gui import remembered, theme, words
+from tlstudio.gui import plain_text, remembered, theme, words
 from tlstudio.gui.pages.page import Page
 from tlstudio.gui.widgets.image_grid import ImageGrid
 from tlstudio.gui.widgets.image_viewer import PictureView, in_words
@@ -242,7 +242,8 @@ class TryPage(Page):
         if answers.skipped:
             said.append(_set_aside(answers.skipped))
         self._say(" ".join(said))
-        self._sentence.setToolTip("\n".join(f"{p.path}: {p.message}" for p in answers.skipped[:50]))
+        skipped = "\n".join(f"{p.path}: {p.message}" for p in answers.skipped[:50])
+        self._sentence.setToolTip(plain_text.tooltip(skipped) if skipped else "")
         self._csv = Path(answers.csv) if answers.csv else None
         self._open.setVisible(self._csv is not None)
         self._grid.show_pictures(answers.rows, self._classes)

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSizePolic
 
 from tlstudio.core.augment import Augmentation, changes_in_words, random_square
 from tlstudio.core.images import UnreadableImage, network_view, read_image, resize_short_side
-from tlstudio.gui import theme
+from tlstudio.gui import plain_text, theme
 from tlstudio.gui.background import Background
 from tlstudio.gui.widgets.sentence import Sentence
 
@@ -137,7 +137,7 @@ class _ExampleRow(QWidget):
         self.setVisible(example is not None)
         if example:
             self.setAccessibleName(f"{Path(example.path).name}, and {len(example.changed)} random changes of it")
-            self.setToolTip(example.path)
+            self.setToolTip(plain_text.tooltip(example.path))
         self.update()
 
     def sizeHint(self) -> QSize:

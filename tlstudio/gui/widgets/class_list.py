@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord
+from tlstudio.core.images import Reading
 from tlstudio.gui import plain_text, theme
 from tlstudio.gui.dataset_edits import DatasetEdits
 from tlstudio.gui.widgets.dataset_rows import content_of
@@ -105,6 +106,7 @@ class ClassList(QWidget):
         """Show these classes, and the ones that are left out."""
         counts: dict[str, int] = index.class_counts()
         left_out = self._edits.setup.left_out if self._edits is not None else ()
+        self._strips.set_reading(index.reading)
         self._fill(counts | {name: 0 for name in left_out if name not in counts}, left_out, _first_images(index))
 
     def texts(self) -> list[tuple[str, int]]:
@@ -236,8 +238,15 @@ class _StripDelegate(QStyledItemDelegate):
         self._table = table
         self._images: dict[str, QImage] = {}
         self._requested: set[str] = set()
+        self._reading = Reading()
         self._loader = PictureLoader(DETAIL * THUMBNAIL_PX, self)
         self._loader.loaded.connect(self._keep)
+
+    def set_reading(self, reading: Reading) -> None:
+        """Show pictures read in this way."""
+        if reading != self._reading:
+            self._reading = reading
+            self._images.clear()
 
     def forget(self) -> None:
         """Drop what was requested and has not come; what is here is likely to be shown again."""
@@ -252,7 +261,7 @@ class _StripDelegate(QStyledItemDelegate):
         for record in records:
             if record.path not in self._requested:
                 self._requested.add(record.path)
-                self._loader.request(record.path, content_of(record.facts))
+                self._loader.request(record.path, content_of(record.facts), self._reading)
         images = [self._images.get(record.path) for record in records]
         paint_strip(painter, QRectF(option.rect).adjusted(4, 0, 0, 0), THUMBNAIL_PX, images)
 

@@ -32,7 +32,7 @@ from PySide6.QtWidgets import (
 )
 
 from tlstudio.core.results import Evaluation
-from tlstudio.gui import theme, words
+from tlstudio.gui import plain_text, theme, words
 from tlstudio.gui.widgets.example_evaluation import example_evaluation
 from tlstudio.gui.widgets.record_table import Column, RecordTable
 
@@ -86,7 +86,9 @@ class _Matrix(QAbstractTableModel):
                 return QColor(DARK_INK if _luminance(self._shade(row, column)) > MIDDLE_LUMINANCE else LIGHT_INK)
             case Qt.ItemDataRole.TextAlignmentRole:
                 return Qt.AlignmentFlag.AlignCenter
-            case Qt.ItemDataRole.ToolTipRole | Qt.ItemDataRole.AccessibleTextRole:
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_text.tooltip(self._in_words(row, column))
+            case Qt.ItemDataRole.AccessibleTextRole:
                 return self._in_words(row, column)
         return None
 
@@ -95,7 +97,8 @@ class _Matrix(QAbstractTableModel):
             case Qt.ItemDataRole.DisplayRole:
                 return self.classes[section]
             case Qt.ItemDataRole.ToolTipRole:
-                return f"{'True' if orientation == Qt.Orientation.Vertical else 'Given'} class: {self.classes[section]}"
+                side = "True" if orientation == Qt.Orientation.Vertical else "Given"
+                return plain_text.tooltip(f"{side} class: {self.classes[section]}")
         return None
 
     def _in_words(self, row: int, column: int) -> str:

@@ -334,6 +334,9 @@ def summary_sentence(groups: Sequence[CopyGroup]) -> str:
     counts = Counter(group.kind for group in groups)
     open_questions = counts["conflict"] + counts["leak"]
     pictures = words.pictures(sum(len(group.images) for group in groups))
+    if open_questions == len(groups):
+        what = "this needs a decision" if open_questions == 1 else f"all {len(groups):,} groups need a decision"
+        return f"{pictures} are copies of others; {what}."
     if open_questions:
         verb = "needs" if open_questions == 1 else "need"
         return f"{pictures} are copies of others; {open_questions:,} of the {len(groups):,} groups {verb} a decision."

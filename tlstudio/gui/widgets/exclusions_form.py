@@ -77,7 +77,7 @@ class ExclusionsForm(QWidget):
             row.pressed.connect(self._remove)
             self._rows.addWidget(row)
         for exclusion in proposed:
-            row = _Row(exclusion.pattern, exclusion.sentence, f"Leave out {exclusion.pattern}")
+            row = _Row(exclusion.pattern, exclusion.sentence, f"Leave out {exclusion.pattern.replace('&', '&&')}")
             row.pressed.connect(self._take)
             self._rows.addWidget(row)
         self._show_hits()

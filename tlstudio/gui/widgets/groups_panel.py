@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
 from tlstudio.core.dataset import DatasetIndex, propose_groups
 from tlstudio.core.dataset_setup import DatasetSetup, Grouping
 from tlstudio.core.groups import GroupProposal
+from tlstudio.core.images import Reading
 from tlstudio.core.split import Split
-from tlstudio.gui import theme, words
+from tlstudio.gui import plain_text, theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.dataset_edits import DatasetEdits
 from tlstudio.gui.widgets.sentence import Sentence
@@ -56,6 +57,7 @@ class GroupsPanel(QWidget):
         super().__init__(parent)
         self._edits = edits
         self._proposals: tuple[GroupProposal, ...] = ()
+        self._reading = Reading()
         self._boxes: dict[Grouping, QCheckBox] = {}
         self._background = Background(self)
         self._background.done.connect(self._take_proposals)
@@ -81,6 +83,9 @@ class GroupsPanel(QWidget):
     def show_dealt(self, index: DatasetIndex, parts: Split | None) -> None:
         """Show what follows from the set-up, and look for groups in it."""
         self._consequence.setText(consequence(index, parts))
+        if index.reading != self._reading:
+            self._reading = index.reading
+            self._fill()
         scanned, setup = self._edits.scanned, self._edits.setup
         self._background.forget()
         self._background.start("proposals", lambda: propose_groups(scanned, setup))
@@ -116,7 +121,7 @@ class GroupsPanel(QWidget):
             box.setAccessibleDescription(proposal.sentence)
             box.clicked.connect(self._decide)
             self._boxes[proposal.kind] = box
-            self._cards.addWidget(_card(proposal, box))
+            self._cards.addWidget(_card(proposal, box, self._reading))
         if not self._proposals:
             none = Sentence()
             none.setText(NOTHING)
@@ -136,7 +141,7 @@ class GroupsPanel(QWidget):
         self._edits.change(with_groupings(setup, ticked | kept), "Decide what belongs together")
 
 
-def _card(proposal: GroupProposal, box: QCheckBox) -> QFrame:
+def _card(proposal: GroupProposal, box: QCheckBox, reading: Reading) -> QFrame:
     """Return the box, the sentence and the first groups side by side."""
     card = QFrame()
     card.setProperty("role", "card")
@@ -148,8 +153,8 @@ def _card(proposal: GroupProposal, box: QCheckBox) -> QFrame:
         column = QVBoxLayout()
         column.setSpacing(theme.SPACE_TIGHT)
         strip = ThumbnailStrip(EXAMPLE_PX, EXAMPLES_A_GROUP)
-        strip.show_pictures(group)
-        strip.setToolTip("\n".join(group))
+        strip.show_pictures(group, reading=reading)
+        strip.setToolTip(plain_text.tooltip("\n".join(group)))
         caption = QLabel(f"Example {number}")
         caption.setProperty("role", "muted")
         column.addWidget(strip)

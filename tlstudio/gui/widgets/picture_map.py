@@ -27,8 +27,9 @@ from PySide6.QtWidgets import (
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, shown_classes
 from tlstudio.core.events import Event, JobEnded, Progress
 from tlstudio.core.results import PictureMap
-from tlstudio.gui import theme, words
+from tlstudio.gui import plain_text, theme, words
 from tlstudio.gui.dataset_edits import DatasetEdits
+from tlstudio.gui.widgets.dataset_rows import content_of
 from tlstudio.gui.widgets.map_plot import MapPlot, mark_icon
 from tlstudio.gui.widgets.relabel_menu import RelabelMenu
 from tlstudio.gui.widgets.sentence import Sentence
@@ -38,7 +39,7 @@ from tlstudio.gui.widgets.thumbnails import PictureLoader, ThumbnailStrip
 Method = Literal["pca", "t-sne"]
 METHODS: tuple[tuple[Method, str], ...] = (("pca", "Overview (PCA)"), ("t-sne", "Neighbours together (t-SNE)"))
 SIDE_PX = 220
-HOVER_PX = 176
+HOVER_PX = 144
 CHOSEN_SHOWN = 12
 CHOSEN_PX = 44
 WHAT = "Pictures that look alike to a network lie together. One that lies among another class may be mislabelled."
@@ -94,6 +95,7 @@ class PictureMapPanel(QWidget):
         self._loader.loaded.connect(self._show_thumbnail)
         self._classes = QListWidget()
         self._classes.setAccessibleName("Classes on the map")
+        self._classes.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._classes.itemChanged.connect(self._show_visible)
         self._chosen_words = Sentence()
         self._strip = ThumbnailStrip(CHOSEN_PX, CHOSEN_SHOWN)
@@ -225,7 +227,7 @@ class PictureMapPanel(QWidget):
             item = QListWidgetItem(mark_icon(number), name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Unchecked if name in hidden else Qt.CheckState.Checked)
-            item.setToolTip(name)
+            item.setToolTip(plain_text.tooltip(name))
             self._classes.addItem(item)
         self._classes.blockSignals(False)
         self._show_visible()
@@ -252,7 +254,9 @@ class PictureMapPanel(QWidget):
         self._hover_name.setText("")
         if number >= 0:
             self._hover_name.setText(self._caption(self._hover_path))
-            self._loader.request(self._hover_path, self._images[self._hover_path].sha256)
+            assert self._index is not None
+            content = content_of(self._images[self._hover_path].facts)
+            self._loader.request(self._hover_path, content, self._index.reading)
 
     def _caption(self, path: str) -> str:
         assert self._index is not None
@@ -279,11 +283,12 @@ class PictureMapPanel(QWidget):
         self._chosen = tuple(paths)
         places = {path: number for number, path in enumerate(self._paths)}
         self.plot.show_chosen(np.array([places[path] for path in self._chosen], int))
-        self._strip.show_pictures(self._chosen)
         self._menu.set_paths(self._chosen)
         self._tray.setVisible(bool(self._chosen))
         if not self._chosen or self._index is None:
             return
+        contents = [content_of(self._images[path].facts) for path in self._chosen]
+        self._strip.show_pictures(self._chosen, contents, self._index.reading)
         classes = self._index.classes
         counts = Counter(classes[self._images[path].class_index] for path in self._chosen)
         names = [name for name, _ in counts.most_common()]

@@ -72,7 +72,7 @@ class PictureOverview(QWidget):
 
 def summary_sentence(index: DatasetIndex) -> str:
     """Return one sentence on how many pictures of how many classes there are, and how they are divided."""
-    sentence = f"{words.pictures(len(index.images))} in {len(index.classes)} classes"
+    sentence = f"{words.pictures(len(index.images))} in {len(index.classes):,} classes"
     parts = index.part_counts()
     if parts:
         names = {"train": "to learn from", "val": "to judge with (val)", "test": "for the last test"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import floor, log10
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
@@ -34,6 +35,7 @@ PREVIEWED = 6
 PREVIEW_PX = 96
 CHANGING_MS = 250
 MOST = 4_294_967_295.0
+MOST_DECIMALS = 9
 COLOURS = ("Red", "Green", "Blue")
 
 
@@ -54,7 +56,6 @@ class ReadingForm(QWidget):
         self._low, self._high = QDoubleSpinBox(), QDoubleSpinBox()
         for box, name in ((self._low, "Becomes black"), (self._high, "Becomes white")):
             box.setRange(-MOST, MOST)
-            box.setDecimals(2)
             box.setAccessibleName(name)
             box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
             box.valueChanged.connect(self._wait)
@@ -99,8 +100,10 @@ class ReadingForm(QWidget):
             return False
         self._reading = wanted
         (self._automatic if wanted.low is None and wanted.high is None else self._by_hand).setChecked(True)
+        decimals = decimals_for((decided.high or 0.0) - (decided.low or 0.0))
         for box, value in ((self._low, decided.low), (self._high, decided.high)):
             box.blockSignals(True)
+            box.setDecimals(decimals)
             box.setValue(value if value is not None else 0.0)
             box.blockSignals(False)
         self._show_channels(min((file.facts.channels for file in many if file.facts), default=0), wanted.channels)
@@ -226,6 +229,11 @@ class _Pictures(QWidget):
         if isinstance(image, QImage):
             self._images[path] = image
             self.update()
+
+
+def decimals_for(span: float) -> int:
+    """Return how many decimals tell values apart within a range of that span."""
+    return min(MOST_DECIMALS, max(0, 3 - floor(log10(span)))) if span > 0 else 2
 
 
 def _in_words(deep: Sequence[ScannedFile], many: Sequence[ScannedFile], decided: Reading) -> str:

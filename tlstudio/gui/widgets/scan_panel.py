@@ -76,7 +76,8 @@ class ScanPanel(QWidget):
         )
         self._counts.show_counts(event.folders)
         self._newest.show_newest(event.recent)
-        self._aside.setText(f"{event.set_aside:,} files cannot be used; you will see why." if event.set_aside else "")
+        files = "One file" if event.set_aside == 1 else f"{event.set_aside:,} files"
+        self._aside.setText(f"{files} cannot be used; you will see why." if event.set_aside else "")
 
     def counts(self) -> Mapping[str, int]:
         """Return the pictures counted so far in each folder."""
@@ -125,7 +126,7 @@ class _FolderCounts(QWidget):
         if more > 0:
             painter.setPen(QColor(tokens.muted))
             place = QRectF(0, MOST_FOLDERS * ROW_PX, self.width(), ROW_PX)
-            painter.drawText(place, middle_left, f"and {more:,} more folders")
+            painter.drawText(place, middle_left, f"and {more:,} more folder{'' if more == 1 else 's'}")
 
 
 class _Newest(QWidget):

@@ -33,6 +33,7 @@ class StatePanel(QFrame):
         self._action = QPushButton()
         self._action.setProperty("primary", True)
         self._action.clicked.connect(self.action_pressed)
+        self.setFocusProxy(self._action)
         column = QWidget()
         column.setFixedWidth(COLUMN_PX)
         inner = QVBoxLayout(column)

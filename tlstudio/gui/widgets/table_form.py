@@ -23,7 +23,7 @@ from tlstudio.core.errors import StudioError
 from tlstudio.core.labels_table import DELIMITERS, TABLE_SUFFIXES, TableReading, find_tables, read_labels, read_table
 from tlstudio.core.layout import excluder
 from tlstudio.core.picture_facts import ScannedFile
-from tlstudio.gui import remembered, theme, words
+from tlstudio.gui import plain_text, remembered, theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.widgets.record_table import Column, RecordTable
 from tlstudio.gui.widgets.sentence import Sentence
@@ -91,7 +91,7 @@ class TableForm(QWidget):
         self._table.clear()
         for table in dict.fromkeys((*((wanted,) if wanted else ()), *tables)):
             self._table.addItem(Path(table).name, table)
-            self._table.setItemData(self._table.count() - 1, table, Qt.ItemDataRole.ToolTipRole)
+            self._table.setItemData(self._table.count() - 1, plain_text.tooltip(table), Qt.ItemDataRole.ToolTipRole)
         if layout.kind == "table" and self._understood is None:
             self._delimiter.setCurrentIndex(max(0, self._delimiter.findData(layout.delimiter)))
             for name, combo in self._columns.items():
@@ -128,7 +128,7 @@ class TableForm(QWidget):
     def choose(self, file: Path) -> None:
         """Read this table, wherever it lies."""
         self._table.insertItem(0, file.name, str(file))
-        self._table.setItemData(0, str(file), Qt.ItemDataRole.ToolTipRole)
+        self._table.setItemData(0, plain_text.tooltip(str(file)), Qt.ItemDataRole.ToolTipRole)
         self._table.setCurrentIndex(0)
         self._read_anew()
 
@@ -165,6 +165,7 @@ class TableForm(QWidget):
     def _show_understood(self, _key: object, found: Understood | StudioError) -> None:
         if isinstance(found, StudioError):
             self._said.setText(str(found))
+            self._examples.set_rows(())
             return
         self._understood = found
         for name, combo in self._columns.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
-from tlstudio.core.images import Reading, UnreadableImage, read_image
+from tlstudio.core.images import Reading, UnreadableImage, decode_noted, read_bytes
 from tlstudio.core.picture_cache import PictureCache
 from tlstudio.gui import theme
 from tlstudio.gui.background import Background
@@ -28,13 +29,21 @@ _cache = PictureCache()
 
 
 def load_picture(path: str, side_px: int, reading: Reading = Reading()) -> QImage | str:
-    """Return the picture upright, its long side at most `side_px`, or why it cannot be shown. Safe on any thread."""
+    """Return the picture upright, its long side at most `side_px`, or why it cannot be shown. Safe on any thread.
+
+    Values of more than 8 bits that come without the range of their data set are shown by the picture's own: in that
+    of their type most would be black.
+    """
+    file = Path(path)
     try:
-        image = read_image(Path(path), side_px, reading)
+        content = read_bytes(file)
+        found = decode_noted(content, file.suffix, side_px, reading)
+        if found.low is not None and reading.low is None:
+            found = decode_noted(content, file.suffix, side_px, replace(reading, low=found.low, high=found.high))
     except UnreadableImage as error:
         return str(error)
-    image.thumbnail((side_px, side_px))
-    return as_qimage(image)
+    found.image.thumbnail((side_px, side_px))
+    return as_qimage(found.image)
 
 
 def load_thumbnail(path: str, content: str, side_px: int, reading: Reading = Reading()) -> QImage | str:
@@ -150,13 +159,13 @@ class ThumbnailStrip(QWidget):
         self._loader.loaded.connect(self._keep)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
-    def show_pictures(self, paths: Sequence[str], contents: Sequence[str] = ()) -> None:
+    def show_pictures(self, paths: Sequence[str], contents: Sequence[str] = (), reading: Reading = Reading()) -> None:
         """Show the first few of these pictures; with their SHA-256 the ones kept since the scan are used."""
         self._loader.forget()
         self._images.clear()
         self._paths = tuple(paths[: self._count])
         for position, path in enumerate(self._paths):
-            self._loader.request(path, contents[position] if contents else "")
+            self._loader.request(path, contents[position] if contents else "", reading)
         self.updateGeometry()
         self.update()
 

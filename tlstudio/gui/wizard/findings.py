@@ -65,7 +65,9 @@ class FindingsList(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        in_view = self._findings if self._unfolded else self._findings[:MOST_IN_VIEW]
+        # A button that unfolds a single one would take the same place as that one.
+        unfolded = self._unfolded or len(self._findings) <= MOST_IN_VIEW + 1
+        in_view = self._findings if unfolded else self._findings[:MOST_IN_VIEW]
         for finding in in_view:
             line = _Line(finding)
             line.acted.connect(self.acted)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -20,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from tlstudio.core.backbones import Preprocessing
-from tlstudio.core.dataset import DatasetIndex, require_classes
+from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.durable import read_json, write_json
 from tlstudio.core.errors import StudioError, refused
@@ -29,7 +30,6 @@ from tlstudio.core.groups import GroupProposal
 from tlstudio.core.jobs import Scan
 from tlstudio.core.layout import Exclusion, propose_exclusions
 from tlstudio.core.look import Scanned, read_scanned
-from tlstudio.core.split import Split, split
 from tlstudio.gui import remembered, theme
 from tlstudio.gui.background import Background
 from tlstudio.gui.dataset_edits import DatasetEdits
@@ -75,9 +75,8 @@ class PicturesStep(Step):
         self._table = table
         """A table that was dropped with them, to be looked at first."""
         self._index: DatasetIndex | None = None
+        self._looking = False
         self._usable = False
-        self._parts: Split | None = None
-        self._seed = 0
         self._action = ""
         self._recalled = 0
         """How many decisions of an earlier time were taken up."""
@@ -130,7 +129,7 @@ class PicturesStep(Step):
 
     def begin(self) -> None:
         """Scan the folders."""
-        self._index, self._usable = None, False
+        self._index, self._usable, self._looking = None, False, True
         self.completeness_changed.emit()
         self._background.forget()
         self._scanning.begin(names_of([folder.name for folder in self._folders]))
@@ -140,9 +139,7 @@ class PicturesStep(Step):
     @Slot(int)
     def deal(self, seed: int) -> None:
         """Split the pictures by this seed from now on."""
-        self._seed = seed
-        if self._index is not None:
-            self._take(self._index)
+        self.edits.deal(seed)
 
     @Slot(object)
     def look_at(self, paths: Sequence[str]) -> None:
@@ -177,6 +174,11 @@ class PicturesStep(Step):
     def is_complete(self) -> bool:
         return self._usable
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keep Enter from pressing the wizard's button for the next step: here it ends what is typed, or opens."""
+        if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            super().keyPressEvent(event)
+
     @Slot(object)
     def receive(self, event: Event) -> None:
         match event:
@@ -198,6 +200,7 @@ class PicturesStep(Step):
             case StudioError():
                 self._refuse(NOT_YET, str(result), LOOK_AGAIN)
             case Scanned():
+                self._looking = False
                 self._proposed_for = None
                 self.edits.open(self._folders, result)
                 self._recalled = self.edits.decisions() if not self.edits.history().count() else 0
@@ -211,17 +214,14 @@ class PicturesStep(Step):
     @Slot(object)
     def _take(self, index: DatasetIndex) -> None:
         """Show the pictures as they are set up, and whether they can be used so."""
+        if self._looking:  # a decision from before the look that goes on
+            return
         self._index = index
-        problem, parts = "", None
-        try:
-            require_classes(index)
-            parts = split(index, self._seed)
-        except StudioError as error:
-            problem = str(error)
+        problem, parts = self.edits.problem, self.edits.parts
         if problem and not any(file.facts for file in self.edits.scanned.files):
             self._refuse(NOT_YET, problem, CHOOSE_OTHER)
             return
-        self._parts, self._usable = parts, not problem
+        self._usable = not problem
         self._said.setText(f"{NOT_YET}. {problem}" if problem else summary_sentence(index))
         self._show_reachable(can_show=len(index.classes) > 1)
         self._layers.setCurrentIndex(2)
@@ -268,7 +268,7 @@ class PicturesStep(Step):
         if widget is self.layout_setup:
             self.layout_setup.show_index(index, self._exclusions)
         elif widget is self.groups:
-            self.groups.show_dealt(index, self._parts)
+            self.groups.show_dealt(index, self.edits.parts)
         elif widget is not self.shortcuts:
             assert isinstance(widget, ClassList | DatasetGrid | CopiesView | PictureMapPanel | NetworkSees | FileList)
             widget.show_index(index)
@@ -341,6 +341,7 @@ class PicturesStep(Step):
         self._action = action
         self._state.say(title, sentence, action)
         self._layers.setCurrentWidget(self._state)
+        self._state.setFocus()  # the button that had it is gone, and the next one in line might be Cancel
 
     @Slot()
     def _act(self) -> None:

@@ -189,6 +189,7 @@ class TrainingWizard(QDialog):
         self.options.show_pictures([index.images[position].path for position in parts.train])
         if anew and not first:
             self._settled.start()
+        self._show_review()
         self._measure_next()
 
     @Slot()
