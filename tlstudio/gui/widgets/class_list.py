@@ -76,7 +76,7 @@ class ClassList(QWidget):
         self._table.itemSelectionChanged.connect(self._show_reachable)
         self._table.itemDoubleClicked.connect(self._tell_chosen)
 
-        self._hint = QLabel("The files stay as they are: names and choices are kept beside them.")
+        self._hint = QLabel("The files stay as they are; the app keeps your names and choices.")
         self._hint.setProperty("role", "muted")
         self._rename = QPushButton("Rename")
         self._rename.clicked.connect(self._edit_name)
