@@ -33,7 +33,6 @@ class StatePanel(QFrame):
         self._action = QPushButton()
         self._action.setProperty("primary", True)
         self._action.clicked.connect(self.action_pressed)
-        self.setFocusProxy(self._action)
         column = QWidget()
         column.setFixedWidth(COLUMN_PX)
         inner = QVBoxLayout(column)
@@ -74,6 +73,10 @@ class StatePanel(QFrame):
         """Let the user press the button, or say why not."""
         self._action.setEnabled(allowed)
         self._action.setToolTip(why_not)
+
+    def focus_action(self) -> None:
+        """Let Enter press the button."""
+        self._action.setFocus()
 
     def text(self) -> str:
         """Return the title and the sentence."""

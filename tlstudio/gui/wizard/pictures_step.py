@@ -341,7 +341,7 @@ class PicturesStep(Step):
         self._action = action
         self._state.say(title, sentence, action)
         self._layers.setCurrentWidget(self._state)
-        self._state.setFocus()  # the button that had it is gone, and the next one in line might be Cancel
+        self._state.focus_action()  # the button that had it is gone, and the next one in line might be Cancel
 
     @Slot()
     def _act(self) -> None:
