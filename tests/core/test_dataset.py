@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.factories import class_folders, draw, part_folders
 from tlstudio.core.dataset import (
@@ -456,3 +458,18 @@ def test_files_of_one_unreadable_name_are_all_counted():
     problem = Problem("/data/caf\ufffd.png", "name-not-text", "The name has bytes that are not text.")
     index = DatasetIndex(("/data",), (), (), (problem, problem), 0.0)
     assert index.files() == [FileStatus(problem.path, "set-aside", problem.code, problem.message)] * 2
+
+
+def test_near_copies_are_found_once_and_remembered(tmp_path, home):
+    grain = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    picture = Image.fromarray(grain).resize((320, 240), Image.Resampling.BICUBIC)
+    root = class_folders(tmp_path / "pictures")
+    picture.save(root / "disc" / "first.png")
+    picture.resize((200, 150)).save(root / "disc" / "smaller.jpg")
+    first = look([root])
+    names = {Path(first.files[position].path).name for pair in first.near for position in pair}
+    assert {"first.png", "smaller.jpg"} <= names
+    (note,) = (home / "cache" / "notes").glob("near-*.json")
+    assert look([root]).near == first.near
+    note.write_text('{"pairs": []}')
+    assert look([root]).near == ()

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from tlstudio.core.archives import is_archive, unpack
-from tlstudio.core.cache_folder import scanned_file
+from tlstudio.core.cache_folder import note, scanned_file, take_note
 from tlstudio.core.copies import near_copies
 from tlstudio.core.decode_pass import inspect_all
 from tlstudio.core.durable import write_bytes
@@ -26,6 +26,8 @@ from tlstudio.core.picture_facts import ScannedFile
 from tlstudio.core.problem import Problem
 from tlstudio.core.reading_check import unread_formats
 
+NEAR_VERSION = 1
+"""To be raised when the same fingerprints would give other pairs."""
 REPORT_SECONDS = 0.25
 PACE_SECONDS = 5.0
 """The pace is that of the last seconds: known files come at once, large ones slowly."""
@@ -182,8 +184,19 @@ def _near(files: Sequence[ScannedFile], emit: Emit, should_stop: ShouldStop) -> 
     ]
     if len(known) < 2:
         return ()
-    pairs = near_copies(np.stack([print_ for _, print_ in known]), emit, should_stop)
-    return tuple((known[one][0], known[other][0]) for one, other in pairs)
+    prints = np.stack([print_ for _, print_ in known])
+    key = f"near-{NEAR_VERSION}-{hashlib.sha256(prints.tobytes()).hexdigest()[:32]}"
+    found = note(key, _NearPairs)
+    if found is None:
+        found = _NearPairs(tuple(near_copies(prints, emit, should_stop)))
+        take_note(key, found)
+    return tuple((known[one][0], known[other][0]) for one, other in found.pairs)
+
+
+class _NearPairs(msgspec.Struct, frozen=True):
+    """Positions of near copies among fingerprints, remembered because comparing all of very many takes minutes."""
+
+    pairs: tuple[tuple[int, int], ...]
 
 
 class _Report:
