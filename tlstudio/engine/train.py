@@ -112,7 +112,7 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 return ended
 
             try:
-                for event in run.events():
+                for event in run.events() if state else ():
                     emit(event)
                 with CheckpointWriter(run.checkpoints_dir, log.sync) as writer:
                     if damaged:
