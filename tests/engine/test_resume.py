@@ -13,12 +13,12 @@ import pytest
 
 from tests.engine.conftest import train_job
 from tests.factories import class_folders
+from tlstudio.core.durable import sealed, unsealed
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import BatchEnded, EpochEnded, Event, Notice, RunEnded, ignore, never
 from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import HOME_VARIABLE
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.checkpoint import sealed, unsealed
 from tlstudio.engine.perform import perform
 from tlstudio.engine.setup import set_up
 from tlstudio.engine.train import train

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, refused
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise StudioError(
             f"“{path.name}” could not be saved in {path.parent}: {error.strerror or error}.",
             "What was saved before is untouched. Free some space or choose another folder, then try again.",
+            refused(error).cause,
         ) from error
 
 
@@ -67,6 +68,17 @@ def read_json(path: Path, kind: type[T]) -> T:
         raise StudioError(
             f"{path} is damaged or was written by another version ({error}).", "Choose another run, or train again."
         ) from error
+
+
+def sealed(content: bytes) -> bytes:
+    """Return one line of content and a line with its SHA-256."""
+    return content + b"\n" + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def unsealed(content: bytes) -> bytes | None:
+    """Return the content of a sealed file, or None if a single bit of it has changed."""
+    body, _, seal = content.removesuffix(b"\n").rpartition(b"\n")
+    return body if content.endswith(b"\n") and hashlib.sha256(body).hexdigest().encode() == seal else None
 
 
 def sha256_of(path: Path) -> str:

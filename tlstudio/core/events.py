@@ -1,8 +1,8 @@
 """What the engine tells the world. One line of JSON an event, the same in the log, on the wire and in the window.
 
 A run's log holds `RunStarted`, then per stage `StageStarted`, `BatchEnded`, `EpochEnded`, and last exactly one
-`RunEnded`. `Progress`, `ScanChanged`, `AdviceChanged`, `RaceChanged` and `JobEnded` belong to a job of the engine
-process and are never logged.
+`RunEnded`. `Progress`, `Waiting`, `ScanChanged`, `AdviceChanged`, `RaceChanged` and `JobEnded` belong to a job of the
+engine process and are never logged.
 All floats are finite or None.
 """
 
@@ -15,9 +15,11 @@ from typing import Any, Literal
 import msgspec
 
 from tlstudio.core.advice import Advice
+from tlstudio.core.errors import Cause
 from tlstudio.core.results import RaceRow
 
-Status = Literal["finished", "stopped", "failed"]
+Status = Literal["finished", "stopped", "paused", "failed"]
+"""Paused is what can be gone on with as soon as its cause has passed; nothing is lost."""
 
 
 def _snake(name: str) -> str:
@@ -96,6 +98,7 @@ class Notice(_Event, frozen=True, kw_only=True):
 
 class RunEnded(_Event, frozen=True, kw_only=True):
     status: Status
+    cause: Cause = ""
     val_accuracy: float | None = None
     val_interval: tuple[float, float] | None = None
     val_images: int = 0
@@ -120,6 +123,14 @@ class Progress(_Event, frozen=True, kw_only=True):
     done: int
     total: int
     seconds_left: float | None = None
+
+
+class Waiting(_Event, frozen=True, kw_only=True):
+    """The work holds still until the cause has passed; the next event says that it goes on. Never logged."""
+
+    cause: Cause
+    what: str
+    hint: str = ""
 
 
 class ScanChanged(_Event, frozen=True, kw_only=True):
@@ -153,6 +164,7 @@ class JobEnded(_Event, frozen=True, kw_only=True):
     """The last event of a job of the engine process. `result` is what the command line prints with --json."""
 
     status: Status
+    cause: Cause = ""
     result: dict[str, Any] | None = None
     what: str = ""
     hint: str = ""
@@ -167,6 +179,7 @@ Event = (
     | Notice
     | RunEnded
     | Progress
+    | Waiting
     | ScanChanged
     | AdviceChanged
     | RaceChanged

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from tlstudio.core.durable import write_bytes
+from tlstudio.core.durable import sealed, unsealed, write_bytes
 from tlstudio.core.errors import StudioError
 from tlstudio.engine.honest_split import BothAccuracies
 from tlstudio.engine.networks import HeadShape
@@ -214,17 +214,6 @@ def with_new_patience(folder: Path, checkpoint: Checkpoint) -> None:
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with the prefix, under the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def sealed(content: bytes) -> bytes:
-    """Return one line of content and a line with its SHA-256."""
-    return content + b"\n" + hashlib.sha256(content).hexdigest().encode() + b"\n"
-
-
-def unsealed(content: bytes) -> bytes | None:
-    """Return the content of a sealed file, or None if a single bit of it has changed."""
-    body, _, seal = content.removesuffix(b"\n").rpartition(b"\n")
-    return body if content.endswith(b"\n") and hashlib.sha256(body).hexdigest().encode() == seal else None
 
 
 def _records(folder: Path) -> list[tuple[int, Path]]:

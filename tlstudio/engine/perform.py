@@ -10,7 +10,7 @@ import msgspec
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
 from tlstudio.core.errors import StudioError, refused
-from tlstudio.core.events import Emit, JobEnded, RunEnded, ShouldStop, Stopped
+from tlstudio.core.events import Emit, JobEnded, RunEnded, ShouldStop, Status, Stopped
 from tlstudio.core.look import look, write_scanned
 from tlstudio.core.runfolder import RunFolder
 
@@ -97,11 +97,12 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
 
 
 def _trained(ended: RunEnded) -> JobEnded:
-    return JobEnded(status=ended.status, result=_plain(ended), what=ended.what, hint=ended.hint)
+    return JobEnded(status=ended.status, cause=ended.cause, result=_plain(ended), what=ended.what, hint=ended.hint)
 
 
 def _failed(error: StudioError) -> JobEnded:
-    return JobEnded(status="failed", what=error.what, hint=error.hint)
+    status: Status = "paused" if error.cause else "failed"
+    return JobEnded(status=status, cause=error.cause, what=error.what, hint=error.hint)
 
 
 def _done(result: Any) -> JobEnded:

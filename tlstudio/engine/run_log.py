@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import BatchEnded, EpochEnded, Event, Progress, encode_event
+from tlstudio.core.events import BatchEnded, EpochEnded, Event, Progress, Waiting, encode_event
 
 BATCHES_LOGGED_AN_EPOCH = 20
 
@@ -68,7 +68,7 @@ def is_logged_batch(batch: int, batches: int) -> bool:
 def _lasting(event: Event) -> Event | None:
     """Return what the log keeps of an event: the same for a run that was interrupted as for one that was not."""
     match event:
-        case Progress():
+        case Progress() | Waiting():
             return None
         case BatchEnded() if not is_logged_batch(event.batch, event.batches):
             return None

@@ -28,6 +28,7 @@ from tlstudio.core.events import (
     RunStarted,
     ShouldStop,
     StageStarted,
+    Status,
     Stopped,
     WeightsSaved,
     never,
@@ -148,7 +149,8 @@ def _of_damage(files: Sequence[Path]) -> Notice:
 
 
 def _failed(error: StudioError) -> RunEnded:
-    return RunEnded(status="failed", what=error.what, hint=error.hint)
+    status: Status = "paused" if error.cause else "failed"
+    return RunEnded(status=status, cause=error.cause, what=error.what, hint=error.hint)
 
 
 def wilson(successes: int, count: int) -> Interval:

@@ -49,7 +49,7 @@ COLUMNS = (
 COUNTS = 2
 """The last columns, which give way to the names in a narrow window."""
 ROOM_FOR_COUNTS_PX = 1000
-STATES = {"finished": "finished", "stopped": "stopped, best kept", "failed": "failed"}
+STATES = {"finished": "finished", "stopped": "stopped, best kept", "paused": "paused", "failed": "failed"}
 
 
 class RunsPage(Page):

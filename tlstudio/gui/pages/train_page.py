@@ -297,7 +297,7 @@ class TrainPage(Page):
             return
         bounds = f" ({words.interval(event.val_interval)})" if event.val_interval else ""
         self._accuracy.show_value(words.percent(event.val_accuracy), f"Val accuracy{bounds}")
-        how = {"finished": "Finished.", "stopped": "Stopped, as you asked.", "failed": event.what}[event.status]
+        how = {"finished": "Finished.", "stopped": "Stopped, as you asked."}.get(event.status, event.what)
         on = f" on {words.pictures(event.val_images)} it never learned from" if event.val_images else ""
         kept = f" Kept: {event.kept}." if event.kept else ""
         right = words.accuracy(event.val_accuracy, event.val_interval)
