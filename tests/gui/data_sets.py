@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytestqt.qtbot import QtBot
 
-from tlstudio.core.dataset import look
+from tlstudio.core.look import look
 from tlstudio.gui.dataset_edits import DatasetEdits
 
 

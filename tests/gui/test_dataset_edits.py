@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QWidget
 
 from tests.factories import class_folders, draw
 from tests.gui.data_sets import classes_of, opened
-from tlstudio.core.dataset import look
 from tlstudio.core.dataset_setup import DatasetSetup, setup_file
+from tlstudio.core.look import look
 from tlstudio.core.split import split
 from tlstudio.gui.dataset_edits import DatasetEdits, with_classes_renamed
 

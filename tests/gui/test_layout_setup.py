@@ -28,6 +28,7 @@ def shown(qtbot) -> Callable[[DatasetEdits], LayoutSetup]:
         widget = LayoutSetup(edits)
         qtbot.addWidget(widget)
         widget.resize(900, 1200)
+        edits.setParent(widget)  # so that it says nothing any more when the widget is gone
         edits.changed.connect(lambda index: widget.show_index(index, ()))
         widget.show_index(edits.index, propose_exclusions(edits.scanned))
         widget.show()

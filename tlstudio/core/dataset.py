@@ -23,10 +23,7 @@ from tlstudio.core.groups import propose as propose_from
 from tlstudio.core.images import USUAL_CHANNELS, Reading
 from tlstudio.core.labels_table import read_labels
 from tlstudio.core.layout import FolderLayout, Part, Told, excluder, read_names, steps_around, told_by_name
-from tlstudio.core.look import Scanned as Scanned
-from tlstudio.core.look import look as look
-from tlstudio.core.look import read_scanned as read_scanned
-from tlstudio.core.look import write_scanned as write_scanned
+from tlstudio.core.look import Scanned, look
 from tlstudio.core.picture_facts import PictureFacts, ScannedFile
 from tlstudio.core.problem import Problem
 

@@ -801,7 +801,7 @@ def _flat_strip(image: Image.Image, top: int, bottom: int) -> Image.Image:
 def _assembled(source: _Source, factor: int) -> Image.Image:
     """Return the picture at a whole fraction of its size. Strip by strip, because large ones fill the memory."""
     if source.plain is not None:
-        return source.plain.copy() if factor == 1 else source.plain.reduce(factor)
+        return source.plain if factor == 1 else source.plain.reduce(factor)
     width, height = source.size
     rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
     if factor == 1 and rows >= height:

@@ -17,7 +17,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb", tag=str.
 
 
 class Scan(_Job, frozen=True, kw_only=True):
-    """Look at every file once. Result: {"scanned": the file of a Scanned, for `core.dataset.read_scanned`}.
+    """Look at every file once. Result: {"scanned": the file of a Scanned, for `core.look.read_scanned`}.
 
     On the way there, `ScanChanged` events.
     """

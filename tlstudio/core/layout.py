@@ -21,7 +21,7 @@ import regex
 from tlstudio.core.errors import StudioError
 
 if TYPE_CHECKING:  # a data set is arranged with the functions here
-    from tlstudio.core.dataset import Scanned
+    from tlstudio.core.look import Scanned
 
 Part = Literal["train", "val", "test"]
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QKeySequence, QUndoCommand, QUndoStack
 from PySide6.QtWidgets import QWidget
 
-from tlstudio.core.dataset import DatasetIndex, Scanned, arrange, require_classes, shown_classes
+from tlstudio.core.dataset import DatasetIndex, arrange, require_classes, shown_classes
 from tlstudio.core.dataset_setup import (
     ASIDE,
     DatasetSetup,
@@ -21,6 +21,7 @@ from tlstudio.core.dataset_setup import (
     setup_file,
 )
 from tlstudio.core.errors import StudioError, refused
+from tlstudio.core.look import Scanned
 from tlstudio.core.split import Split, split
 from tlstudio.gui import words
 from tlstudio.gui.background import Background

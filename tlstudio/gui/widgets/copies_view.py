@@ -24,10 +24,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.dataset import DatasetIndex, ImageRecord, Scanned
+from tlstudio.core.dataset import DatasetIndex, ImageRecord
+from tlstudio.core.look import Scanned
 from tlstudio.gui import theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.dataset_edits import DatasetEdits
+from tlstudio.gui.layouts import remove_all
 from tlstudio.gui.widgets.dataset_rows import DatasetPicture, content_of
 from tlstudio.gui.widgets.dataset_viewer import DatasetViewer
 from tlstudio.gui.widgets.sentence import Sentence
@@ -187,10 +189,7 @@ class CopiesView(QWidget):
         self._page = min(page, last)
         begin = self._page * GROUPS_A_PAGE
         in_view = self._shown[begin : begin + GROUPS_A_PAGE]
-        while (item := self._column.takeAt(0)) is not None:
-            if card := item.widget():
-                card.hide()
-                card.deleteLater()
+        remove_all(self._column)
         for group in in_view:
             self._column.addWidget(self._card(group))
         self._column.addStretch(1)

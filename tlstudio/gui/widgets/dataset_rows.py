@@ -10,7 +10,8 @@ import msgspec
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QKeyEvent
 
-from tlstudio.core.dataset import DatasetIndex, Scanned, Status
+from tlstudio.core.dataset import DatasetIndex, Status
+from tlstudio.core.look import Scanned
 from tlstudio.core.picture_facts import PictureFacts
 from tlstudio.gui import words
 from tlstudio.gui.widgets.grid_view import NOWHERE, PictureRows

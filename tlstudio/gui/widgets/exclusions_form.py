@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from tlstudio.core.layout import Exclusion, excluder
 from tlstudio.core.picture_facts import ScannedFile
 from tlstudio.gui import theme, words
+from tlstudio.gui.layouts import remove_all
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
@@ -66,11 +67,7 @@ class ExclusionsForm(QWidget):
     ) -> None:
         """Show the patterns in force among these files, and those that are proposed."""
         self._files, self._patterns = files, patterns
-        while (item := self._rows.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
+        remove_all(self._rows)
         for pattern in patterns:
             count = len(self._hit_by(pattern))
             row = _Row(pattern, f"{pattern}  leaves out {words.pictures(count)}.", "Take in again")

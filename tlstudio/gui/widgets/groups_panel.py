@@ -26,6 +26,7 @@ from tlstudio.core.split import Split
 from tlstudio.gui import plain_text, theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.dataset_edits import DatasetEdits
+from tlstudio.gui.layouts import remove_all
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
@@ -111,10 +112,7 @@ class GroupsPanel(QWidget):
         self.proposed.emit(found)
 
     def _fill(self) -> None:
-        while (item := self._cards.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.deleteLater()
+        remove_all(self._cards)
         self._boxes.clear()
         for proposal in self._proposals:
             box = QCheckBox(TITLES[proposal.kind])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,21 +19,20 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QStackedLayout,
     QVBoxLayout,
     QWidget,
 )
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, shown_classes
-from tlstudio.core.events import Event, JobEnded, Progress
+from tlstudio.core.events import JobEnded
 from tlstudio.core.results import PictureMap
 from tlstudio.gui import plain_text, theme, words
 from tlstudio.gui.dataset_edits import DatasetEdits
 from tlstudio.gui.widgets.dataset_rows import content_of
 from tlstudio.gui.widgets.map_plot import MapPlot, mark_icon
+from tlstudio.gui.widgets.measured_panel import MeasuredPanel, MeasuredWords
 from tlstudio.gui.widgets.relabel_menu import RelabelMenu
 from tlstudio.gui.widgets.sentence import Sentence
-from tlstudio.gui.widgets.state_panel import StatePanel
 from tlstudio.gui.widgets.thumbnails import PictureLoader, ThumbnailStrip
 
 Method = Literal["pca", "t-sne"]
@@ -46,40 +45,41 @@ WHAT = "Pictures that look alike to a network lie together. One that lies among 
 HOW = "Draw around pictures with the left button to choose them; the right one moves the map, the wheel zooms."
 
 
-class PictureMapPanel(QWidget):
-    """Asks for the map, follows it, and lets the user look around, choose and relabel."""
+SAYS = MeasuredWords(
+    title="See which pictures look alike",
+    sentence=WHAT,
+    action="Lay the pictures out",
+    again="&Lay out again",
+    working="Laying the pictures out",
+    about=WHAT,
+    progress="Looking at the pictures",
+    failed="The map could not be made",
+)
 
-    requested = Signal()
-    """The user wants the map by `method`; a Map job's events belong here."""
-    stop_requested = Signal()
+
+class PictureMapPanel(MeasuredPanel):
+    """Asks for the map by `method`, follows it, and lets the user look around, choose and relabel."""
+
     picture_opened = Signal(str)
     """The user wants to see this picture large."""
     look_requested = Signal(object)
     """The user wants to look through the pictures of these paths."""
 
     def __init__(self, edits: DatasetEdits, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(SAYS, parent)
         self._edits = edits
         self._images: dict[str, ImageRecord] = {}
         self._index: DatasetIndex | None = None
         self._map: PictureMap | None = None
         self._paths: list[str] = []
         """Of the points, in their order."""
-        self._outdated = False
-        self._running = False
-        self._why_not = ""
         self._chosen: tuple[str, ...] = ()
-        self._state = StatePanel()
-        self._state.action_pressed.connect(self.begin)
-        self._state.cancelled.connect(self.stop_requested)
         self._method = QComboBox()
         for _, title in METHODS:
             self._method.addItem(title)
         self._method.setAccessibleName("How the pictures are laid out")
         self._method.activated.connect(self._lay_out_anew)
         self._sentence = Sentence("muted")
-        self._again = QPushButton("&Lay out again")
-        self._again.clicked.connect(self.begin)
         self.plot = MapPlot()
         self.plot.setAccessibleName("Map of the pictures")
         self.plot.setAccessibleDescription(HOW)
@@ -106,19 +106,11 @@ class PictureMapPanel(QWidget):
         self._relabel.setMenu(self._menu)
         self._aside = QPushButton("Set a&side")
         self._aside.clicked.connect(self._set_aside)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self._layers = QStackedLayout(self)
-        self._layers.addWidget(self._state)
-        self._layers.addWidget(self._results())
-        self._ask()
+        self._lay_out(self._results())
 
     def method(self) -> Method:
         """Return how the pictures are to be laid out."""
         return METHODS[self._method.currentIndex()][0]
-
-    def is_running(self) -> bool:
-        """Return whether a map is being made."""
-        return self._running
 
     def paths(self) -> Sequence[str]:
         """Return the pictures on the map, in the order of its points."""
@@ -130,15 +122,12 @@ class PictureMapPanel(QWidget):
 
     def message(self) -> str:
         """Return what is said beside the map, or in its place."""
-        return self._sentence.text() if self._layers.currentIndex() else self._state.text()
+        return self._sentence.text() if self._shows_results() else self._state.text()
 
     def allow(self, why_not: str) -> None:
-        """Let the user make a map, unless there is a reason not to."""
-        self._why_not = why_not
-        for widget in (self._again, self._method):
-            widget.setEnabled(not why_not)
-            widget.setToolTip(why_not)
-        self._state.allow_action(not why_not, why_not)
+        super().allow(why_not)
+        self._method.setEnabled(not why_not)
+        self._method.setToolTip(why_not)
 
     def show_index(self, index: DatasetIndex) -> None:
         """Follow the set-up: the pictures keep their places and take their classes' marks.
@@ -154,43 +143,19 @@ class PictureMapPanel(QWidget):
         if self._map is not None:
             self._show_map()
 
-    @Slot()
-    def begin(self) -> None:
-        """Make the map now."""
-        self._running, self._outdated = True, False
-        self._state.work("Laying the pictures out", WHAT, "Looking at the pictures")
-        self.setFocus()  # the button that was pressed goes away, and the next one in line might be Cancel
-        self._layers.setCurrentIndex(0)
-        self.requested.emit()
-
-    @Slot(object)
-    def receive(self, event: Event) -> None:
-        """Follow the job."""
-        match event:
-            case Progress():
-                self._state.show_progress(event)
-            case JobEnded():
-                self._running = False
-                if event.status == "finished":
-                    self._map = msgspec.convert(event.result, PictureMap)
-                    self._show_map()
-                    self._layers.setCurrentIndex(1)
-                elif event.status == "failed":
-                    self._ask("The map could not be made", f"{event.what} {event.hint}".strip())
-                elif self._map is not None:
-                    self._layers.setCurrentIndex(1)
-                else:
-                    self._ask()
-
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and self._map is not None:
             self._fill_classes()
 
-    def _ask(self, title: str = "See which pictures look alike", sentence: str = WHAT) -> None:
-        self._state.say(title, sentence, "Lay the pictures out")
-        self._layers.setCurrentIndex(0)
-        self.allow(self._why_not)
+    def _end(self, event: JobEnded) -> None:
+        super()._end(event)
+        if event.status == "stopped" and self._map is not None:
+            self._layers.setCurrentIndex(1)
+
+    def _take(self, result: dict[str, Any]) -> None:
+        self._map = msgspec.convert(result, PictureMap)
+        self._show_map()
 
     def _show_map(self) -> None:
         assert self._map is not None and self._index is not None

@@ -23,14 +23,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.images import Reading
+from tlstudio.core.images import USUAL_CHANNELS, Reading
 from tlstudio.core.picture_facts import ScannedFile
 from tlstudio.gui import theme, words
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.thumbnails import DETAIL, PictureLoader, paint_strip
 
-USUAL_CHANNELS = 4
-"""Up to so many, the file itself says what they are: grey, colour, transparency."""
 PREVIEWED = 6
 PREVIEW_PX = 96
 CHANGING_MS = 250

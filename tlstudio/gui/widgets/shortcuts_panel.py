@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal, Slot
@@ -12,19 +13,18 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
-    QStackedLayout,
     QVBoxLayout,
     QWidget,
 )
 
-from tlstudio.core.events import Event, JobEnded, Progress
+from tlstudio.core.events import JobEnded
 from tlstudio.core.results import ShortcutRow
 from tlstudio.gui import theme, words
+from tlstudio.gui.layouts import remove_all
+from tlstudio.gui.widgets.measured_panel import MeasuredPanel, MeasuredWords
 from tlstudio.gui.widgets.sentence import Sentence
-from tlstudio.gui.widgets.state_panel import StatePanel
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
 BAR_PX = 10
@@ -43,35 +43,32 @@ WHAT = "A classifier takes whatever tells the classes apart, also what is not yo
 OUTDATED = "Your set-up has changed since this was measured. "
 
 
-class ShortcutsPanel(QWidget):
+SAYS = MeasuredWords(
+    title="Could a classifier take a shortcut?",
+    sentence=f"{WHAT} Small tests find out whether the border, the size, the file type or the light give it away.",
+    action="Look for shortcuts",
+    again="&Measure again",
+    working="Looking for shortcuts",
+    about=WHAT,
+    progress="Measuring",
+    failed="This could not be measured",
+)
+
+
+class ShortcutsPanel(MeasuredPanel):
     """Asks for the measurement, follows it, and shows its rows."""
 
-    requested = Signal()
-    """The user wants to know; a Shortcuts job's events belong here."""
-    stop_requested = Signal()
     found = Signal()
     """Other rows are known."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(SAYS, parent)
         self._rows: tuple[ShortcutRow, ...] | None = None
         self._tried = False
-        self._running = False
-        self._outdated = False
-        self._why_not = ""
-        self._state = StatePanel()
-        self._state.action_pressed.connect(self.begin)
-        self._state.cancelled.connect(self.stop_requested)
         self._verdict = Sentence("lead")
-        self._again = QPushButton("&Measure again")
-        self._again.clicked.connect(self.begin)
         self._list = QVBoxLayout()
         self._list.setSpacing(theme.SPACE_INSIDE)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self._layers = QStackedLayout(self)
-        self._layers.addWidget(self._state)
-        self._layers.addWidget(self._results())
-        self._ask()
+        self._lay_out(self._results())
 
     def rows(self) -> tuple[ShortcutRow, ...]:
         """Return what was found, the most telling first."""
@@ -87,14 +84,7 @@ class ShortcutsPanel(QWidget):
 
     def verdict(self) -> str:
         """Return the sentence above the rows, or what is said in their place."""
-        return self._verdict.text() if self._layers.currentIndex() else self._state.text()
-
-    def allow(self, why_not: str) -> None:
-        """Let the user measure, unless there is a reason not to."""
-        self._why_not = why_not
-        self._again.setEnabled(not why_not)
-        self._again.setToolTip(why_not)
-        self._state.allow_action(not why_not, why_not)
+        return self._verdict.text() if self._shows_results() else self._state.text()
 
     def outdate(self) -> None:
         """Say that what is shown was measured before the last change; stop what runs."""
@@ -106,55 +96,25 @@ class ShortcutsPanel(QWidget):
 
     @Slot()
     def begin(self) -> None:
-        """Measure now."""
         self._tried = True
-        self._running, self._outdated = True, False
-        self._state.work("Looking for shortcuts", WHAT, "Measuring")
-        self.setFocus()  # the button that was pressed goes away, and the next one in line might be Cancel
-        self._layers.setCurrentIndex(0)
-        self.requested.emit()
-
-    @Slot(object)
-    def receive(self, event: Event) -> None:
-        """Follow the job."""
-        match event:
-            case Progress():
-                self._state.show_progress(event)
-            case JobEnded():
-                self._running = False
-                self._end(event)
+        super().begin()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._layers.currentIndex():  # marks are drawn in colours
+        if event.type() == QEvent.Type.PaletteChange and self._shows_results():  # marks are drawn in colours
             self._show_rows()
 
-    def _end(self, event: JobEnded) -> None:
-        if event.status == "finished" and event.result is not None:
-            self._rows = msgspec.convert(event.result["rows"], tuple[ShortcutRow, ...])
-            self._show_rows()
-            self.found.emit()
-        elif event.status == "failed":
-            self._ask("This could not be measured", f"{event.what} {event.hint}".strip())
-        else:
-            self._ask()
-
-    def _ask(self, title: str = "Could a classifier take a shortcut?", sentence: str = "") -> None:
-        more = f"{WHAT} Small tests find out whether the border, the size, the file type or the light give it away."
-        self._state.say(title, sentence or more, "Look for shortcuts")
-        self._layers.setCurrentIndex(0)
-        self.allow(self._why_not)
+    def _take(self, result: dict[str, Any]) -> None:
+        self._rows = msgspec.convert(result["rows"], tuple[ShortcutRow, ...])
+        self._show_rows()
+        self.found.emit()
 
     def _show_rows(self) -> None:
-        while (item := self._list.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.deleteLater()
+        remove_all(self._list)
         for row in self.rows():
             self._list.addWidget(_Row(row))
         self._list.addStretch(1)
         self._verdict.setText((OUTDATED if self._outdated else "") + verdict(self.rows()))
-        self._layers.setCurrentIndex(1)
 
     def _results(self) -> QWidget:
         heading = QHBoxLayout()

@@ -16,6 +16,7 @@ from tlstudio.core.groups import GroupProposal
 from tlstudio.core.layout import Exclusion
 from tlstudio.core.results import ShortcutRow
 from tlstudio.gui import theme, words
+from tlstudio.gui.layouts import remove_all
 from tlstudio.gui.widgets.sentence import Sentence
 from tlstudio.gui.widgets.shortcuts_panel import in_short
 
@@ -60,11 +61,7 @@ class FindingsList(QWidget):
             self._fill()
 
     def _fill(self) -> None:
-        while (item := self._lines.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
+        remove_all(self._lines)
         # A button that unfolds a single one would take the same place as that one.
         unfolded = self._unfolded or len(self._findings) <= MOST_IN_VIEW + 1
         in_view = self._findings if unfolded else self._findings[:MOST_IN_VIEW]
