@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, QTimer, Slot
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QSize, Qt, Slot
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QListView
 
+from tests.bench.lateness import Lateness
 from tests.factories import draw
 from tlstudio.core.dataset import DatasetIndex, ImageRecord
 from tlstudio.core.paths import HOME_VARIABLE
@@ -29,28 +30,8 @@ from tlstudio.gui.widgets.dataset_rows import DatasetRows
 from tlstudio.gui.widgets.grid_view import THUMBNAIL_PX
 from tlstudio.gui.widgets.thumbnails import PictureLoader
 
-INTERVAL_S = 0.005
 CLASSES = 20
 DRAWN = 60
-
-
-class Lateness(QObject):
-    """Counts by how much a 5 ms timer fires late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.late_ms: list[float] = []
-        self._last = time.perf_counter()
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._fired)
-        self._timer.start(int(INTERVAL_S * 1000))
-
-    @Slot()
-    def _fired(self) -> None:
-        now = time.perf_counter()
-        self.late_ms.append(max(0.0, now - self._last - INTERVAL_S) * 1000)
-        self._last = now
 
 
 class IconRows(DatasetRows):

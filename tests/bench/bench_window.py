@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QObject, Qt, QTimer, Slot
+from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QApplication
 
+from tests.bench.lateness import Lateness
 from tlstudio.core.events import EpochEnded, Event, RunEnded
 from tlstudio.core.jobs import Job, Train
 from tlstudio.core.paths import HOME_VARIABLE, runs_dir
@@ -27,27 +28,14 @@ from tlstudio.gui import theme
 from tlstudio.gui.main_window import MainWindow
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-INTERVAL_S = 0.005
 
 
-class Lateness(QObject):
-    """Counts by how much a 5 ms timer fires late."""
+class WindowLateness(Lateness):
+    """Lateness while something goes on in the window."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._fired)
-        self._last = time.perf_counter()
-        self.late_ms: list[float] = []
         self.said: set[type[Event]] = set()
-        self._timer.start(int(INTERVAL_S * 1000))
-
-    @Slot()
-    def _fired(self) -> None:
-        now = time.perf_counter()
-        self.late_ms.append(max(0.0, now - self._last - INTERVAL_S) * 1000)
-        self._last = now
 
     @Slot(object, object)
     def note(self, job: Job, event: Event) -> None:
@@ -87,7 +75,7 @@ def main() -> None:
         window = MainWindow()
         window.show()
         window.warm_up()
-        lateness = Lateness()
+        lateness = WindowLateness()
         window._jobs.progressed.connect(lateness.note)
         lateness.during("starting", after(5))
         lateness.during("idle", after(5))
