@@ -24,6 +24,8 @@ CLONE = Path(__file__).resolve().parent.parent
 VENV = CLONE / ".venv"
 STAMP = VENV / "tlstudio-ready"
 OLDEST = (3, 11)
+# A process a core, up to what fits into the memory of a small computer; a file's tests stay together.
+IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 NEWER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11")
 
 # What Qt loads, and the packages that have it: the first that apt knows is taken.
@@ -314,7 +316,7 @@ def run_tests(python: str, pytest_arguments: list[str]) -> int:
     for sentence, arguments in (
         ("Checking style", ["ruff", "check", "."]),
         ("Checking types", ["mypy"]),
-        ("Running the tests", ["pytest", *pytest_arguments]),
+        ("Running the tests", ["pytest", *IN_PARALLEL, *pytest_arguments]),
     ):
         say(f"\n{sentence}: {' '.join(arguments)}")
         codes.append(subprocess.call([python, "-m", *arguments], cwd=CLONE))

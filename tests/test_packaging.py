@@ -139,7 +139,9 @@ def test_a_ready_environment_is_used_again_and_a_changed_project_is_installed_ag
 def test_tests_get_their_arguments_and_hand_their_exit_code_back(clone):
     clone.calls()
     assert clone.run("test", "-k", "one or two", "-x").returncode == 0
-    assert clone.calls() == ['["ruff", "check", "."]', '["mypy"]', '["pytest", "-k", "one or two", "-x"]']
+    *checks, tests = clone.calls()
+    assert checks == ['["ruff", "check", "."]', '["mypy"]']
+    assert tests.startswith('["pytest", ') and tests.endswith(', "-k", "one or two", "-x"]')
     (clone.path / "fail").touch()
     assert clone.run("test").returncode == 3
     assert len(clone.calls()) == 3, "every check runs, whatever the one before it said"

@@ -21,6 +21,7 @@ from tlstudio.core.events import (
     RunStarted,
     ScanChanged,
     StageStarted,
+    Waiting,
     WeightsSaved,
     decode_event,
     encode_event,
@@ -58,7 +59,7 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (Notice(code="slow", what="It is slow."), {"event": "notice", "code": "slow", "what": "It is slow.", "hint": ""}),
     (
         RunEnded(status="finished", val_accuracy=0.9, val_interval=(0.8, 0.95), val_images=40, seconds=3.5),
-        {"event": "run_ended", "status": "finished", "val_accuracy": 0.9, "val_interval": [0.8, 0.95],
+        {"event": "run_ended", "status": "finished", "cause": "", "val_accuracy": 0.9, "val_interval": [0.8, 0.95],
          "val_images": 40, "val_nll": None, "random_accuracy": None, "grouped_accuracy": None, "kept": None,
          "kept_epoch": None, "temperature": None, "seconds": 3.5,
          "what": "", "hint": ""},
@@ -66,6 +67,10 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     (
         Progress(what="Reading", done=1, total=0),
         {"event": "progress", "what": "Reading", "done": 1, "total": 0, "seconds_left": None},
+    ),
+    (
+        Waiting(cause="disk-full", what="The disk is full."),
+        {"event": "waiting", "cause": "disk-full", "what": "The disk is full.", "hint": ""},
     ),
     (
         ScanChanged(done=8, total=9, set_aside=1, files_per_second=4.0, folders={"ants": 7}, recent=("/a.jpg",)),
@@ -87,7 +92,8 @@ DOCUMENTED: list[tuple[Event, dict[str, object]]] = [
     ),
     (
         JobEnded(status="failed", what="No.", hint="Try again."),
-        {"event": "job_ended", "status": "failed", "result": None, "what": "No.", "hint": "Try again."},
+        {"event": "job_ended", "status": "failed", "cause": "", "result": None, "what": "No.",
+         "hint": "Try again."},
     ),
 ]  # fmt: skip
 

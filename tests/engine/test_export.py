@@ -11,21 +11,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from PIL import Image
 
 from tests.engine.conftest import BACKBONE, train_job
 from tests.factories import draw
-from tlstudio.core.backbones import Preprocessing, backbone
+from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset_setup import DatasetSetup
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Progress, Stopped, never
 from tlstudio.core.images import FRAMINGS, Reading, network_view, read_image
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.export import export, onnx_bytes
-from tlstudio.engine.networks import ModelCard, build_network, load_model, torchvision_model
+from tlstudio.engine.export import export
+from tlstudio.engine.networks import load_model
 from tlstudio.engine.perform import perform
 from tlstudio.engine.predict import Predictor, predict
 
@@ -143,23 +142,6 @@ def test_nothing_is_overwritten(head_run: RunFolder, tmp_path: Path) -> None:
         export(head_run, "onnx", tmp_path, listen, never)
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_text() == "precious"
-
-
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "densenet121", "shufflenet_v2_x1_0", "convnext_tiny"])
-def test_other_architectures_answer_the_same(name: str) -> None:
-    torch.manual_seed(0)
-    spec = backbone(name)
-    network = build_network(spec, torchvision_model(spec), 3).eval()
-    small = Preprocessing(64, 64, "bilinear", spec.mean, spec.std)
-    card = ModelCard(name, ("a", "b", "c"), small, 1.7, "0" * 64)
-    session = onnxruntime.InferenceSession(onnx_bytes(network, card), providers=["CPUExecutionProvider"])
-    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    theirs = session.run(None, {"images": images})[0]
-    floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    normalised = (floats - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(3, 1, 1)
-    with torch.inference_mode():
-        ours = (network(normalised) / 1.7).softmax(1).numpy()
-    assert np.abs(theirs - ours).max() < 1e-4
 
 
 def test_a_folder_in_the_way_is_named(head_run: RunFolder, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PySide6.QtWidgets import QApplication
+
+from tlstudio.gui import theme
 
 PROLOGUE = """
 import json, sys
@@ -16,6 +19,12 @@ def say(**event):
 if not job:
     sys.exit(0)
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _themed(qapp: QApplication) -> None:
+    """The app's own looks, whichever test comes first."""
+    theme.apply(qapp, "light")
 
 
 @pytest.fixture
