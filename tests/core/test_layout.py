@@ -130,10 +130,10 @@ def test_expressions_that_cannot_be_used(pattern, words):
 
 def test_an_expression_that_would_run_for_ever_is_stopped(monkeypatch):
     monkeypatch.setattr("tlstudio.core.layout.PATTERN_SECONDS", 0.3)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(StudioError, match="takes too long"):
         read_names(r"(?P<class>(?:(.+)\2?)+)+[0-9]$", ["x" * 1000 + "b" * 1000] * 20)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

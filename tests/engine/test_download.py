@@ -126,7 +126,7 @@ def test_cancel_does_not_wait_for_a_silent_server(server: WeightsServer) -> None
 
     with pytest.raises(Stopped):
         download(RESNET18, listen, stop_once_all_arrived, WEIGHTS, server.url)
-    assert time.monotonic() - asked_at[0] < 0.5
+    assert time.monotonic() - asked_at[0] < 2
     assert progress[-1].total == len(CONTENT)
     assert part_file().read_bytes() == CONTENT[:500_000]
     assert not (weights_dir() / WEIGHTS.file).exists()

@@ -143,8 +143,8 @@ def test_names_are_shown_letter_by_letter(qtbot):
 def test_a_hundred_thousand_files_are_filtered_and_sorted_at_once(qtbot):
     images = tuple(ImageRecord(f"/c{n % 1000:03}/{n:06}.jpg", n % 1000, None, "", 8, 8) for n in range(100_000))
     listing = shown(qtbot, DatasetIndex(("/",), tuple(f"c{n:03}" for n in range(1000)), images, (), 0.0))
-    began = time.perf_counter()
+    began = time.process_time()
     click_title(qtbot, listing, 2)
     listing.findChild(QLineEdit).setText("/c007/")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert names(listing) == [f"{n:06}.jpg" for n in range(7, 100_000, 1000)]
