@@ -1,16 +1,21 @@
 """How fast a look at files is: python -m tests.bench.bench_scan [FOLDER] [--large N] [--small N]
 
-FOLDER is a data set of a folder a class: its look is timed against torchvision's ImageFolder with its default loader,
-run about in the same minutes, because a shared computer changes its pace. The same for N generated photographs of 12
-megapixels. N small pictures in 1,000 classes: listing against a bare os.scandir walk, the look against a bare loop of
-Pillow over a sample of the same files. All times are of the clock on the wall; files are read once before.
+FOLDER is a data set of a folder a class: its look, by processes that wait as they do behind the window, is timed
+against torchvision's ImageFolder: with its default loader in one thread, in a DataLoader with a process a core, and
+both programs as whole commands. They take turns because a shared computer changes its pace. The same for N generated
+photographs of 12 megapixels. N small pictures in 1,000 classes: listing against a bare os.scandir walk, the look
+against a bare loop of Pillow over a sample of the same files. All times are of the clock on the wall; files are read
+once before.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
+from torchvision.transforms.v2 import PILToTensor
 
-from tlstudio.core import cache_folder
+from tlstudio.core import cache_folder, decode_process
 from tlstudio.core.decode_pass import inspect_all
 from tlstudio.core.listing import ListedFile, list_files
 from tlstudio.core.paths import HOME_VARIABLE
@@ -43,19 +50,55 @@ def look_at(files: Sequence[ListedFile]) -> None:
     assert not failed, failed[:3]
 
 
+def wait_for_processes() -> None:
+    """Have processes that decode started, and wait until they have imported what they need."""
+    decode_process.warm_up()
+    for process in decode_process._spares:
+        assert isinstance(process.stdout, io.BufferedReader)
+        process.stdout.peek(1)
+
+
+def run(*command: str) -> None:
+    """Run a program to its end."""
+    cache_folder.clear()
+    subprocess.run((sys.executable, *command), check=True, stdout=subprocess.DEVNULL)
+
+
 def against_image_folder(folder: Path, name: str, rounds: int) -> None:
     """Print files/s of the look and of ImageFolder, taken in turns."""
     others = ImageFolder(str(folder))
+    batches = DataLoader(ImageFolder(str(folder), PILToTensor()), batch_size=None, num_workers=os.cpu_count() or 1)
     wanted = {path for path, _ in others.samples}
     files = [file for file in list_files(folder, []) if file.path in wanted]
     assert len(files) == len(others)
     for file in files:
         Path(file.path).read_bytes()
-    pairs = [(seconds(lambda: look_at(files)), seconds(lambda: [image for image, _ in others])) for _ in range(rounds)]
-    ours, theirs = (len(files) / statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = statistics.median(other / own for own, other in pairs)
+    program = f"from torchvision.datasets import ImageFolder as F; [image for image, _ in F({str(folder)!r})]"
+    actions: dict[str, Callable[[], object]] = {
+        "look": lambda: look_at(files),
+        "default loader": lambda: [image for image, _ in others],
+        "DataLoader": lambda: list(batches),
+        "command": lambda: run("-m", "tlstudio", "scan", str(folder)),
+        "its command": lambda: run("-c", program),
+    }
+    taken: dict[str, list[float]] = {what: [] for what in actions}
+    for _ in range(rounds):
+        for what, action in actions.items():
+            if what == "look":
+                wait_for_processes()
+            taken[what].append(seconds(action))
+    look_at(files)
     again = seconds(lambda: list(inspect_all(files)))
-    print(f"{name}: look {ours:.0f} files/s, ImageFolder {theirs:.0f} files/s, ratio {ratio:.2f}; again {again:.2f} s")
+
+    def ratio(own: str, other: str) -> float:
+        return statistics.median(theirs / ours for ours, theirs in zip(taken[own], taken[other], strict=True))
+
+    speed = len(files) / statistics.median(taken["look"])
+    print(
+        f"{name}: look {speed:.0f} files/s, {ratio('look', 'default loader'):.2f}"
+        f" times the default loader, {ratio('look', 'DataLoader'):.2f} times a DataLoader; as whole commands "
+        f"{ratio('command', 'its command'):.2f} times; again {again:.2f} s"
+    )
 
 
 def write_large(folder: Path, count: int) -> None:
