@@ -35,10 +35,10 @@ FULL = DatasetSetup(
 
 def test_decisions_are_found_again_whatever_the_order_of_the_folders(home):
     folders = [Path("/data/b"), Path("/data/a")]
-    assert load_setup(folders) == DatasetSetup()
+    assert load_setup(folders) == (None, [])
     save_setup(folders, FULL)
-    assert load_setup(folders[::-1]) == FULL
-    assert load_setup(folders[:1]) == DatasetSetup()
+    assert load_setup(folders[::-1]) == (FULL, [])
+    assert load_setup(folders[:1]) == (None, [])
     assert setup_file(folders).is_relative_to(home)
 
 
@@ -48,6 +48,25 @@ def test_a_setup_of_an_earlier_or_smaller_kind_opens(tmp_path):
     assert read_setup(file) == DatasetSetup(exclude=("*.png",))
     write_json(file, FULL)
     assert read_setup(file) == FULL == msgspec.json.decode(file.read_bytes(), type=DatasetSetup)
+
+
+def test_decisions_that_an_older_version_kept_are_found(home):
+    folders = [Path("/data/a")]
+    write_json(setup_file(folders), FULL)
+    assert load_setup(folders) == (FULL, [])
+
+
+def test_of_every_record_each_flipped_bit_is_noticed_and_the_one_before_counts(home):
+    folders, before = [Path("/data/a")], DatasetSetup(exclude=("x",))
+    save_setup(folders, before)
+    save_setup(folders, FULL)
+    file = setup_file(folders)
+    content = file.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        assert load_setup(folders) == (before, [file])
 
 
 @pytest.mark.parametrize(

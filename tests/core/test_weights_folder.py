@@ -61,7 +61,7 @@ def test_the_file_accepted_last_wins() -> None:
     assert weights_file_for(backbone("resnet50")) == recorded(first)
     accepted_again = remember(second, "b" * 64, "resnet50", "IMAGENET1K_V2")
     assert weights_file_for(backbone("resnet50")) == accepted_again
-    assert len(json.loads((weights_dir() / "weights.json").read_bytes())) == 2
+    assert len(json.loads((weights_dir() / "weights.json").read_bytes().splitlines()[0])) == 2
 
 
 def test_an_accepted_file_of_another_size_or_none_is_passed_over() -> None:

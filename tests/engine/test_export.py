@@ -6,8 +6,10 @@ import csv
 import hashlib
 import json
 import runpy
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,16 @@ import torch
 from PIL import Image
 
 from tests.engine.conftest import BACKBONE, train_job
+from tests.engine.flip_bits import noticed, of_export
 from tests.factories import draw
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset_setup import DatasetSetup
+from tlstudio.core.durable import sha256_of
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, Progress, Stopped, never
 from tlstudio.core.images import FRAMINGS, Reading, network_view, read_image
 from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.data import FramedImages
 from tlstudio.engine.export import export
 from tlstudio.engine.networks import load_model
 from tlstudio.engine.perform import perform
@@ -118,14 +123,15 @@ def test_the_sample_script_reads_pictures_as_the_run_did(
     choices = script["Reading"](**facts["reading"])
     wanted, predictor = backbone(BACKBONE).preprocessing(), Predictor(run)
     assert Reading(**facts["reading"] | {"channels": ()}) == reading == predictor.card.preprocessing.reading
-    for path in sorted(long_deep_pictures.rglob("*.tif")):
-        image = script["read_image"](path, facts["resize_px"], choices)
-        square = script["network_view"](
-            image, facts["resize_px"], facts["crop_px"], facts["interpolation"], choices.framing
-        )
-        assert np.array_equal(square, predictor.view(str(path)))
-        plain = network_view(read_image(path, wanted.resize_px), wanted.resize_px, wanted.crop_px, "bilinear")
-        assert plain.max() < 25 < square.max(), "read by the type's own range the pictures would be nearly black"
+    with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
+        for path in sorted(long_deep_pictures.rglob("*.tif")):
+            image = script["read_image"](path, facts["resize_px"], choices)
+            square = script["network_view"](
+                image, facts["resize_px"], facts["crop_px"], facts["interpolation"], choices.framing
+            )
+            assert np.array_equal(square, framed.view_of_file(str(path)))
+            plain = network_view(read_image(path, wanted.resize_px), wanted.resize_px, wanted.crop_px, "bilinear")
+            assert plain.max() < 25 < square.max(), "read by the type's own range the pictures would be nearly black"
 
 
 def test_safetensors_are_the_same_model(head_run: RunFolder, tmp_path: Path) -> None:
@@ -134,6 +140,30 @@ def test_safetensors_are_the_same_model(head_run: RunFolder, tmp_path: Path) -> 
     again, _ = load_model(Path(made.path))
     original, _ = load_model(head_run.model_file)
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in original.state_dict().items())
+
+
+def test_each_flipped_bit_of_an_export_is_noticed(onnx_folder: Path, head_run: RunFolder, tmp_path: Path) -> None:
+    export(head_run, "safetensors", tmp_path / "safe", listen, never)
+    asked = of_export(onnx_folder, "model.onnx") | of_export(tmp_path / "safe", "model.safetensors")
+    assert len(asked) == 4
+    for file, ask in asked.items():
+        assert noticed(file, ask, 50) == (50, 50), file
+
+
+def test_both_formats_go_into_one_folder_and_other_facts_are_never_replaced(
+    onnx_folder: Path, head_run: RunFolder, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(onnx_folder, tmp_path / "both")
+    export(head_run, "safetensors", folder, listen, never)
+    noted = json.loads((folder / "model.json").read_bytes())["files"]
+    assert noted == {name: sha256_of(folder / name) for name in ("model.onnx", "model.safetensors")}
+    for file, ask in of_export(folder, "model.onnx").items():
+        assert noticed(file, ask, 40) == (40, 40)
+    (folder / "model.safetensors").unlink()
+    facts = (folder / "model.json").read_bytes()
+    (folder / "model.json").write_bytes(facts + b" ")
+    with pytest.raises(StudioError, match=r"already holds model\.json"):
+        export(head_run, "safetensors", folder, listen, never)
 
 
 def test_nothing_is_overwritten(head_run: RunFolder, tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ def test_a_relabelled_picture_is_of_that_class_and_its_file_stays(qtbot, edits, 
 def test_every_change_is_on_the_disk_at_once(edits, two_classes):
     path = picture(edits, "disc_000.png")
     edits.relabel([path], "square")
-    assert json.loads(setup_file((two_classes,)).read_text())["relabelled"] == {path: "square"}
+    assert json.loads(setup_file((two_classes,)).read_text().splitlines()[0])["relabelled"] == {path: "square"}
     edits.history().undo()
-    assert json.loads(setup_file((two_classes,)).read_text())["relabelled"] == {}
+    assert json.loads(setup_file((two_classes,)).read_text().splitlines()[0])["relabelled"] == {}
 
 
 def test_keys_undo_and_redo(qtbot, edits):
@@ -172,3 +172,23 @@ def test_another_seed_splits_the_same_index_anew_and_says_why_it_cannot(qtbot, t
     with qtbot.waitSignal(edits.changed):
         edits.history().undo()
     assert edits.parts == split(edits.index, 7)
+
+
+@pytest.mark.parametrize("place", [0, 5, -70, -30, -1])
+def test_of_a_damaged_record_the_one_before_counts_and_that_is_said(qtbot, edits, two_classes, place):
+    edits.relabel([picture(edits, "disc_000.png")], "square")
+    edits.leave_out(["disc"])
+    file = setup_file((two_classes,))
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    again = DatasetEdits()
+    with qtbot.waitSignal(again.changed), qtbot.waitSignal(again.failed) as said:
+        again.open((two_classes,), look((two_classes,)))
+    assert "last decision" in said.args[0] and "repeat" in said.args[1]
+    assert again.index.class_counts() == {"disc": 5, "square": 7}
+    assert again.setup.left_out == ()
+    assert any(path.read_bytes() == content for path in file.parent.iterdir()), "the damaged record is kept"
+    again.leave_out(["square"])
+    third = opened(qtbot, two_classes)
+    assert third.setup.left_out == ("square",)

@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from tlstudio.core.durable import write_json
+from tlstudio.core.decoding import from_json
+from tlstudio.core.durable import read_generation, write_generation
 from tlstudio.core.errors import StudioError, refused, shown
 from tlstudio.core.images import Reading
 from tlstudio.core.paths import data_dir
@@ -82,21 +83,26 @@ def setup_file(folders: Sequence[Path]) -> Path:
     return data_dir() / "datasets" / f"{key}.json"
 
 
-def load_setup(folders: Sequence[Path]) -> DatasetSetup:
-    """Return what was decided about these folders before, or the default. Raises StudioError for a damaged file."""
-    file = setup_file(folders)
-    return read_setup(file) if file.exists() else DatasetSetup()
+def load_setup(folders: Sequence[Path]) -> tuple[DatasetSetup | None, list[Path]]:
+    """Return what was decided about these folders, and the records that proved damaged.
+
+    Where the last record is damaged the one before it counts; None if there is neither. Raises StudioError.
+    """
+    try:
+        return read_generation(setup_file(folders), DatasetSetup)
+    except OSError as error:
+        raise refused(error) from error
 
 
 def save_setup(folders: Sequence[Path], setup: DatasetSetup) -> None:
-    """Keep what was decided; it is safe on the disk when this returns. Raises StudioError."""
-    write_json(setup_file(folders), setup)
+    """Keep what was decided, and what was before; it is safe on the disk when this returns. Raises StudioError."""
+    write_generation(setup_file(folders), setup)
 
 
 def read_setup(file: Path) -> DatasetSetup:
     """Return the decisions in a file. Raises StudioError if it is missing, damaged or another kind of file."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=DatasetSetup)
+        return from_json(file.read_bytes(), DatasetSetup)
     except OSError as error:
         raise refused(error) from error
     except msgspec.DecodeError as error:

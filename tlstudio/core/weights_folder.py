@@ -1,7 +1,7 @@
 """Which weights lie on this computer, told from names and sizes alone. The engine verifies contents when it loads.
 
-An index beside the files remembers every file that was accepted, with its hash. It is a convenience: without it files
-are still found by their names.
+An index beside the files remembers every file that was accepted, with its hash. It is sealed twice, so that damage to
+one copy loses no hash; without it files are still found by their names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from tlstudio.core.backbones import BACKBONES, BackboneSpec, WeightsSpec
-from tlstudio.core.durable import write_json
+from tlstudio.core.decoding import from_json
+from tlstudio.core.durable import sealed_twice, unsealed_twice, write_bytes
 from tlstudio.core.paths import resource_path, weights_dir
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -43,7 +44,7 @@ def remember(path: Path, sha256: str, backbone: str, name: str) -> WeightsFile:
     entries = _accepted()
     entries.pop(path.name, None)
     entries[path.name] = _Entry(path.name, sha256, backbone, name, path.stat().st_size)
-    write_json(_index_file(), list(entries.values()))
+    write_bytes(_index_file(), sealed_twice(msgspec.json.encode(list(entries.values()))))
     return WeightsFile(path, sha256, name, backbone)
 
 
@@ -129,6 +130,15 @@ def _rank(spec: BackboneSpec) -> tuple[bool, bool, float]:
     return not weights.built_in, spec.giga_ops <= MODERATE_GIGA_OPS, weights.imagenet_top1 or 0.0
 
 
+def found_again(path: Path) -> Path:
+    """Return where a weights file is now: what the app brings along, or lies in its weights folder, moves with it."""
+    try:
+        shipped = [resource_path(f"backbones/{path.name}")]
+    except FileNotFoundError:
+        shipped = []
+    return next((place for place in (path, weights_dir() / path.name, *shipped) if place.is_file()), path)
+
+
 def _built_in(spec: BackboneSpec) -> WeightsFile | None:
     for known in spec.weights:
         if known.built_in:
@@ -154,7 +164,9 @@ def _index_file() -> Path:
 def _accepted() -> dict[str, _Entry]:
     """Return the index by file name, newest last; an unreadable one counts as empty, since names find files too."""
     try:
-        entries = msgspec.json.decode(_index_file().read_bytes(), type=list[_Entry])
+        content = _index_file().read_bytes()
+        line = unsealed_twice(content)  # older versions did not seal it
+        entries = from_json(content if line is None else line, list[_Entry])
     except (OSError, msgspec.DecodeError):
         return {}
     return {entry.file: entry for entry in entries}

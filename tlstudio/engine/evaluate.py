@@ -12,14 +12,13 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, scan, shown_classes
 from tlstudio.core.dataset_setup import DatasetSetup, Layout
-from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Notice, ShouldStop
 from tlstudio.core.problem import Problem
 from tlstudio.core.results import ClassScore, Evaluation
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.engine.data import FramedImages
-from tlstudio.engine.predict import Predictor, write_csv
+from tlstudio.engine.predict import Predictor, csv_text
 from tlstudio.engine.train import wilson
 
 ECE_BINS = 15
@@ -34,8 +33,7 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
     """
     predictor = Predictor(run)
     classes = predictor.card.classes
-    index = run.dataset()
-    parts = run.split()
+    index, parts = run.pictures()
     if folder is None:
         part, positions = parts.held_out()
         names = index.classes
@@ -45,21 +43,21 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
         names = other.classes
         part = str(folder)
         judged = list(_held_out_images(other))
-        unknown = sorted(set(names) - set(classes))
-        if unknown:
-            emit(
-                Notice(
-                    code="unknown-classes",
-                    what=f"The model does not know {shown_classes(unknown)}: these pictures are left out.",
-                    hint="Name the folders as in training to have them judged.",
-                )
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        emit(
+            Notice(
+                code="unknown-classes",
+                what=f"The model does not know {shown_classes(unknown)}: these pictures are left out.",
+                hint="Name the folders as in training to have them judged.",
             )
-            judged = [image for image in judged if names[image.class_index] in classes]
-        if not judged:
-            raise StudioError(
-                f"No picture in “{folder}” is of a class the model knows.",
-                f"Name the folders as in training: {', '.join(classes)}.",
-            )
+        )
+        judged = [image for image in judged if names[image.class_index] in classes]
+    if not judged:
+        raise StudioError(
+            f"No picture in “{folder or run.path}” is of a class the model knows.",
+            f"Name the folders as in training: {', '.join(classes)}.",
+        )
     taught = {index.images[i].sha256 for i in parts.train}
     kept, probabilities, skipped = [], [], 0
     with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
@@ -91,15 +89,28 @@ def evaluate(run: RunFolder, folder: Path | None, emit: Emit, should_stop: Shoul
             for image, row, target in zip(kept, table, truth, strict=True)
         ),
     )
+    for file in run.manifest.damaged():
+        emit(
+            Notice(
+                code="damaged",
+                what=f"“{file.name}” in this run is damaged. These figures do not depend on it.",
+                hint="Check the disk that the run is on.",
+            )
+        )
     if folder is None:
         try:
-            write_json(run.evaluation_file, evaluation)
-            write_csv(run.predictions_file, classes, evaluation.predictions)
+            keep(run, evaluation)
         except StudioError as error:
             emit(
                 Notice(code="not-kept", what=error.what, hint="The figures are right, but the run does not keep them.")
             )
     return evaluation
+
+
+def keep(run: RunFolder, evaluation: Evaluation) -> None:
+    """Write an evaluation into the run, once for the app and once as a table. Raises StudioError."""
+    run.keep(run.evaluation_file, evaluation)
+    run.manifest.write(run.predictions_file, csv_text(evaluation.classes, evaluation.predictions).encode())
 
 
 def score(classes: Sequence[str], truth: np.ndarray, probabilities: np.ndarray, part: str) -> Evaluation:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import math
 import warnings
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tlstudio.core import images
-from tlstudio.core.durable import sha256_of, write_bytes
+from tlstudio.core.decoding import from_json
+from tlstudio.core.durable import json_bytes, write_all
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, Progress, ShouldStop, Stopped
 from tlstudio.core.paths import resource_path
@@ -33,7 +36,14 @@ from tlstudio.engine.predict import Predictor
 OPSET = 18
 MAX_PROBABILITY_DIFFERENCE = 0.01
 MAX_PARITY_IMAGES = 500
+FACTS_NAME = "model.json"
 Format = Literal["onnx", "safetensors"]
+
+
+class _Facts(msgspec.Struct):
+    """What of model.json is read here."""
+
+    files: dict[str, str] = {}
 
 
 class _WholeModel(nn.Module):
@@ -63,34 +73,33 @@ def export(run: RunFolder, kind: Format, to: Path, emit: Emit, should_stop: Shou
     """
     predictor = Predictor(run, device="cpu")
     card = predictor.card
-    target = to / f"model.{kind}"
-    companions = {"model.json": msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n"}
-    if kind == "onnx":
-        companions["predict.py"] = _sample_script()
-    _require_free(to, target.name, companions)
+    target, script = to / f"model.{kind}", {"predict.py": _sample_script()} if kind == "onnx" else {}
+    noted = _require_free(to, target.name, script, card)
     emit(Progress(what="Writing the model", done=0, total=0))
-    if kind == "onnx":
-        content = onnx_bytes(predictor.network, card)
-    else:
-        content = run.model_file.read_bytes()
+    content = onnx_bytes(predictor.network, card) if kind == "onnx" else run.manifest.read(run.model_file)
     if should_stop():
         raise Stopped
     views = _views(run, predictor, emit, should_stop)
-    write_bytes(target, content)
-    try:
-        parity = _compare(predictor, kind, target, views, emit, should_stop)
-        if parity.max_probability_difference > MAX_PROBABILITY_DIFFERENCE:
-            raise StudioError(
-                f"The exported file does not answer like the app (same class on {parity.top1_agreement:.1%} of "
-                f"{parity.images} pictures), so it was removed.",
-                "Export as safetensors instead, and please report this.",
-            )
-        for name, text in companions.items():
-            write_bytes(to / name, text)
-    except BaseException:
-        target.unlink()
-        raise
-    return Exported(str(target), kind, sha256_of(target), parity)
+    parity = _compare(predictor, kind, content, views, emit, should_stop)
+    if parity.max_probability_difference > MAX_PROBABILITY_DIFFERENCE:
+        raise StudioError(
+            f"The exported file does not answer like the app (same class on {parity.top1_agreement:.1%} of "
+            f"{parity.images} pictures), so it was not kept.",
+            "Export as safetensors instead, and please report this.",
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    files = {target.name: content, **script, FACTS_NAME: facts_bytes(card, noted | {target.name: digest})}
+    write_all({to / name: text for name, text in files.items()})
+    return Exported(str(target), kind, digest, parity)
+
+
+def facts_bytes(card: ModelCard, files: Mapping[str, str]) -> bytes:
+    """Return model.json: the card, the SHA-256 of model files by name, and a seal.
+
+    The seal is the SHA-256 of the whole text without the seal's own digits.
+    """
+    text = json_bytes(msgspec.to_builtins(card) | {"files": files, "seal": ""})
+    return text.replace(b'"seal": ""', f'"seal": "{hashlib.sha256(text).hexdigest()}"'.encode())
 
 
 def onnx_bytes(network: Network, card: ModelCard) -> bytes:
@@ -124,15 +133,26 @@ def onnx_bytes(network: Network, card: ModelCard) -> bytes:
     return buffer.getvalue()
 
 
-def _require_free(to: Path, model_name: str, companions: dict[str, bytes]) -> None:
+def _require_free(to: Path, model_name: str, script: Mapping[str, bytes], card: ModelCard) -> dict[str, str]:
+    """Return the checksums that the folder notes of another format of this model. Raises StudioError if it is taken."""
     if to.exists() and not to.is_dir():
         raise StudioError(f"“{to}” is not a folder.", "Choose a folder to export to.")
-    taken = [name for name in (model_name, *companions) if (to / name).exists()]
-    taken = [name for name in taken if not ((to / name).is_file() and (to / name).read_bytes() == companions.get(name))]
+    noted = _noted(to / FACTS_NAME)
+    allowed = {**script, FACTS_NAME: facts_bytes(card, noted)}
+    present = [name for name in (model_name, *allowed) if (to / name).exists()]
+    taken = [name for name in present if not ((to / name).is_file() and (to / name).read_bytes() == allowed.get(name))]
     if taken:
         raise StudioError(
             f"“{to}” already holds {' and '.join(sorted(taken))}.", "Choose another folder; nothing was overwritten."
         )
+    return noted
+
+
+def _noted(facts_file: Path) -> dict[str, str]:
+    try:
+        return from_json(facts_file.read_bytes(), _Facts).files
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def _views(run: RunFolder, predictor: Predictor, emit: Emit, should_stop: ShouldStop) -> np.ndarray:
@@ -140,9 +160,9 @@ def _views(run: RunFolder, predictor: Predictor, emit: Emit, should_stop: Should
 
     Of many it takes `MAX_PARITY_IMAGES` at most, spread over all classes.
     """
-    _, positions = run.split().held_out()
-    positions = positions[:: math.ceil(len(positions) / MAX_PARITY_IMAGES)]
-    index = run.dataset()
+    index, parts = run.pictures()
+    _, positions = parts.held_out()
+    positions = positions[:: math.ceil(len(positions) / MAX_PARITY_IMAGES) or 1]
     pace = Pace(emit, "Reading pictures to compare with", len(positions))
     views = []
     with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
@@ -162,15 +182,15 @@ def _views(run: RunFolder, predictor: Predictor, emit: Emit, should_stop: Should
 
 
 def _compare(
-    predictor: Predictor, kind: Format, file: Path, views: np.ndarray, emit: Emit, should_stop: ShouldStop
+    predictor: Predictor, kind: Format, content: bytes, views: np.ndarray, emit: Emit, should_stop: ShouldStop
 ) -> Parity:
     if kind == "onnx":
-        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
         def answer(batch: np.ndarray) -> np.ndarray:
             return np.asarray(session.run(["probabilities"], {"images": batch})[0])
     else:
-        reread, card = load_model(file)
+        reread, card = load_model(Path("model.safetensors"), lambda path: content)
         whole = _WholeModel(reread, card).eval()
 
         def answer(batch: np.ndarray) -> np.ndarray:

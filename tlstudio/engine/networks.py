@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 import torchvision.models
+from msgspec import Meta
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -18,9 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlstudio.core.backbones import BackboneSpec, Preprocessing, backbone
+from tlstudio.core.decoding import from_json
 from tlstudio.core.durable import write_bytes
 from tlstudio.core.errors import StudioError
+from tlstudio.core.runfolder import NewerVersion, Versioned
 
+CARD_VERSION = 1
 HEAD_DROPOUT = 0.3
 
 
@@ -28,9 +32,9 @@ class HeadShape(msgspec.Struct, frozen=True):
     """What has to be known of a head to build it anew: its kind and sizes."""
 
     kind: Literal["linear", "kernel", "mlp", "conv"] = "linear"
-    units: int = 0
+    units: Annotated[int, Meta(ge=0)] = 0
     """Vectors of a kernel, hidden units of an MLP, channels of a small convolutional network."""
-    shrink: int = 1
+    shrink: Annotated[int, Meta(ge=1)] = 1
     """Side of the squares that a convolutional head's input is averaged over first."""
 
 
@@ -38,17 +42,17 @@ class ModelCard(msgspec.Struct, frozen=True):
     """Everything besides the tensors that a model needs to answer; kept in the header of its file."""
 
     backbone: str
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Meta(min_length=1)]
     preprocessing: Preprocessing
-    temperature: float
+    temperature: Annotated[float, Meta(ge=1e-3, le=1e3)]
     weights_sha256: str
     """Of the file the backbone started from."""
-    cut_after: int | None = None
+    cut_after: Annotated[int, Meta(ge=0)] | None = None
     """Number of the last block that was kept; None keeps all."""
     joined: bool = False
     """The head sees the pooled outputs of all blocks, not of the last one alone."""
     head: HeadShape = HeadShape()
-    version: int = 1
+    version: int = CARD_VERSION
 
 
 class Tokens(nn.Module):
@@ -311,33 +315,53 @@ def snapshot(network: nn.Module) -> dict[str, Tensor]:
     return copy.deepcopy({name: value.detach() for name, value in network.state_dict().items()})
 
 
-def save_model(path: Path, network: Network, card: ModelCard) -> None:
-    """Write the network and its card as one safetensors file."""
+def save_model(
+    path: Path, network: Network, card: ModelCard, write: Callable[[Path, bytes], None] = write_bytes
+) -> None:
+    """Write the network and its card as one safetensors file. Raises StudioError."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, save_safetensors(tensors, {"tlstudio": msgspec.json.encode(card).decode()}))
+    write(path, save_safetensors(tensors, {"tlstudio": msgspec.json.encode(card).decode()}))
 
 
-def load_model(path: Path) -> tuple[Network, ModelCard]:
-    """Return the network, on the CPU and in evaluation mode, and its card.
+def load_model(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> tuple[Network, ModelCard]:
+    """Return the network, on the CPU and in evaluation mode, and its card. `read` may verify the file.
 
-    Raises StudioError if the file is missing, damaged or not one of ours.
+    Raises StudioError if the file is missing, damaged, of a newer version or not one of ours.
     """
     try:
-        content = path.read_bytes()
+        content = read(path)
         size = int.from_bytes(content[:8], "little")
-        header = msgspec.json.decode(content[8 : 8 + size])
-        card = msgspec.json.decode(header["__metadata__"]["tlstudio"], type=ModelCard)
+        header = from_json(content[8 : 8 + size], dict[str, Any])
+        described = header["__metadata__"]["tlstudio"]
+        if from_json(described, Versioned).version > CARD_VERSION:
+            raise NewerVersion(f"The model {path} was made by a newer version of this app.", "Update the app.")
+        card = from_json(described, ModelCard)
         tensors = load_safetensors(content)
         spec = backbone(card.backbone)
         model = torchvision_model(spec)
-        network = build_network(spec, model, len(card.classes), card.cut_after, card.joined, card.head)
+        network = build_network(spec, model, 1, card.cut_after, card.joined)
+        _require_sound(card, network.inputs, tensors)
+        network.head = build_head(card.head, network.inputs, len(card.classes))
         network.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise StudioError(
             f"There is no trained model in {path.parent}.", "Train it to the end, or choose another run."
         ) from error
-    except (OSError, SafetensorError, msgspec.DecodeError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, SafetensorError, msgspec.DecodeError, LookupError, TypeError, RuntimeError) as error:
         raise StudioError(
             f"The model {path} is damaged or was not made by this app.", "Choose another run, or train again."
         ) from error
     return network.eval(), card
+
+
+def _require_sound(card: ModelCard, inputs: int, tensors: Mapping[str, Tensor]) -> None:
+    """Raise LookupError where the file does not hold the head that its card claims, or numbers that are none.
+
+    What the card claims may be of any size, so the head is built without memory first.
+    """
+    with torch.device("meta"):
+        head = build_head(card.head, inputs, len(card.classes))
+    if any(tensors[f"head.{name}"].shape != value.shape for name, value in head.state_dict().items()):
+        raise LookupError("head")
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise LookupError("finite numbers")

@@ -18,9 +18,8 @@ from tlstudio.core.dataset_setup import (
     relabel,
     rename_class,
     save_setup,
-    setup_file,
 )
-from tlstudio.core.errors import StudioError, refused
+from tlstudio.core.errors import StudioError
 from tlstudio.core.look import Scanned
 from tlstudio.core.split import Split, split
 from tlstudio.gui import words
@@ -193,23 +192,13 @@ class DatasetEdits(QObject):
 
     def _load(self) -> DatasetSetup:
         try:
-            return load_setup(self._folders)
+            setup, damaged = load_setup(self._folders)
         except StudioError as error:
-            self.failed.emit(*self._keep_damaged(error))
+            self.failed.emit(error.what, error.hint)
             return DatasetSetup()
-
-    def _keep_damaged(self, error: StudioError) -> tuple[str, str]:
-        file = setup_file(self._folders)
-        copies = (file.with_suffix(f".damaged-{number}") for number in range(1, 1_000_000))
-        aside = next(copy for copy in copies if not copy.exists())
-        try:
-            file.rename(aside)
-        except OSError as system_error:
-            return error.what, refused(system_error).hint
-        return (
-            "What you decided about these pictures before cannot be read. Your pictures are untouched.",
-            f"Decide again what is shown as found. The damaged record is kept as {aside}.",
-        )
+        if damaged:
+            self.failed.emit(*_told(setup is not None, [_kept_aside(file) for file in damaged]))
+        return setup or DatasetSetup()
 
     def _arrange(self, known: DatasetIndex | None = None) -> None:
         """Arrange the pictures, or only split those of a `known` index, if nothing else is under way."""
@@ -247,6 +236,31 @@ class _Edit(QUndoCommand):
 
     def undo(self) -> None:
         self._edits._decide(self._before)
+
+
+def _kept_aside(file: Path) -> Path:
+    """Give a damaged record another name, and return it; where that is refused it keeps its own."""
+    copies = (file.with_suffix(f".damaged-{number}") for number in range(1, 1_000_000))
+    aside = next(copy for copy in copies if not copy.exists())
+    try:
+        return file.rename(aside)
+    except OSError:
+        return file
+
+
+def _told(has_one_before: bool, kept: Sequence[Path]) -> tuple[str, str]:
+    """Return what happened and what is safe, and one next step."""
+    place = f"The damaged record is {kept[0]}."
+    if has_one_before:
+        return (
+            "The record of your last decision about these pictures is damaged, so what you had decided before it "
+            "counts again. Your pictures are untouched.",
+            f"Look it over and repeat the last decision. {place}",
+        )
+    return (
+        "What you decided about these pictures before cannot be read. Your pictures are untouched.",
+        f"Decide again what is shown as found. {place}",
+    )
 
 
 def dealt(index: DatasetIndex, seed: int) -> Dealt:
