@@ -1,17 +1,38 @@
-"""The runs page: every run in the app's folder, and the way back into it."""
+"""The runs page: every run in the app's folder, the way back into it, what is written about it, and the trash."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFileDialog, QLabel, QPushButton
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+)
 
-from tests.gui.run_files import choose, fine_tune_events, run_folder
+from tests.core.test_golden_runs import GOLDEN, STAGES, VERSIONS
+from tests.gui.run_files import choose, evaluation, fine_tune_events, run_folder
+from tests.gui.test_storage_dialog import answer
+from tlstudio.core.jobs import Evaluate
 from tlstudio.core.paths import runs_dir
-from tlstudio.gui.pages.runs_page import RunsPage, _when
+from tlstudio.core.run_history import RunNotes, notes_of, trash, trashed, write_notes
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.gui import words
+from tlstudio.gui.main_window import MainWindow
+from tlstudio.gui.pages.evaluate_page import ResultsPage
+from tlstudio.gui.pages.runs_page import RunsPage
+from tlstudio.gui.trash_dialog import TrashDialog
+from tlstudio.gui.widgets.curves_together import CurvesTogether
 from tlstudio.gui.widgets.record_table import RecordTable
+from tlstudio.gui.widgets.run_comparison import RunComparison
 
 
 @pytest.fixture
@@ -24,6 +45,10 @@ def page(qtbot):
 
 def button(page, text: str) -> QPushButton:
     return next(b for b in page.findChildren(QPushButton) if b.text() == text)
+
+
+def press(qtbot, page, text: str) -> None:
+    qtbot.mouseClick(button(page, text), Qt.MouseButton.LeftButton)
 
 
 def visible_texts(page) -> str:
@@ -47,24 +72,39 @@ def three_runs() -> None:
         os.utime(runs_dir() / name / "plan.json", (1_700_000_000 - age, 1_700_000_000 - age))
 
 
+def names(table: RecordTable) -> list[str]:
+    return [row[0] for row in table.texts()]
+
+
+def select(table: RecordTable, qtbot, *wanted: str) -> None:
+    """Click on runs, with Ctrl from the second on."""
+    table.setFocus()
+    for number, name in enumerate(wanted):
+        centre = table.visualRect(table.model().index(names(table).index(name), 0)).center()
+        modifier = Qt.KeyboardModifier.ControlModifier if number else Qt.KeyboardModifier.NoModifier
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, modifier, centre)
+
+
 def test_no_runs_lead_to_start(page, qtbot):
     page.show()
     assert "No runs yet" in visible_texts(page)
     assert not button(page, "Open run").isVisible()
     with qtbot.waitSignal(page.page_requested) as asked:
-        qtbot.mouseClick(button(page, "Go to Start"), Qt.MouseButton.LeftButton)
+        press(qtbot, page, "Go to Start")
     assert asked.args == ["start"]
 
 
 def test_every_run_is_listed_with_what_is_known(page, qtbot):
     three_runs()
+    write_notes(RunFolder(runs_dir() / "done"), RunNotes("Leaves <b>", ("field", "checked")))
     table = show_runs(page, qtbot, 3)
-    when = _when(1_700_000_000)
+    when = words.moment(1_700_000_000)
     assert table.texts() == [
-        ("damaged", "–", "damaged", when, "–", "–", "–", "–"),
-        ("cut", "–", "interrupted", when, "MobileNetV2", "Fine-tune", "3", "1,353"),
-        ("done", "94.1 % (90.2-96.8)", "finished", when, "MobileNetV2", "Fine-tune", "3", "1,353"),
-    ]
+        ("damaged", "–", "damaged", when, "–", "–", "–", "–", "–"),
+        ("cut", "–", "interrupted", when, "MobileNetV2", "Fine-tune", "3", "1,353", "–"),
+        ("Leaves <b>", "94.1 % (90.2-96.8)", "finished", when, "MobileNetV2", "Fine-tune", "3", "1,353",
+         "field, checked"),
+    ]  # fmt: skip
 
 
 def test_enter_and_double_click_open_a_run_however_it_is_sorted(page, qtbot):
@@ -83,10 +123,10 @@ def test_enter_and_double_click_open_a_run_however_it_is_sorted(page, qtbot):
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=centre)
     with qtbot.waitSignal(page.run_chosen) as chosen:
         qtbot.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=centre)
-    assert chosen.args[0].path.name == table.texts()[2][0]
+    assert chosen.args[0].path.name == table.texts()[2][0] == "cut"
     with qtbot.waitSignal(page.run_chosen) as chosen:
-        qtbot.mouseClick(button(page, "Open run"), Qt.MouseButton.LeftButton)
-    assert chosen.args[0].path.name == table.texts()[2][0]
+        press(qtbot, page, "Open run")
+    assert chosen.args[0].path.name == "cut"
 
 
 def test_runs_are_read_again_when_the_page_is_shown(page, qtbot):
@@ -104,7 +144,7 @@ def test_another_folder_is_opened_if_it_is_a_run(page, qtbot, tmp_path, is_run):
     else:
         elsewhere.mkdir(parents=True)
     page.show()
-    qtbot.mouseClick(button(page, "Open another run folder …"), Qt.MouseButton.LeftButton)
+    press(qtbot, page, "Open another run folder …")
     dialog = page.findChild(QFileDialog)
     if is_run:
         with qtbot.waitSignal(page.run_chosen) as chosen:
@@ -114,3 +154,231 @@ def test_another_folder_is_opened_if_it_is_a_run(page, qtbot, tmp_path, is_run):
         with qtbot.assertNotEmitted(page.run_chosen):
             choose(dialog, elsewhere)
         assert "is not a run folder" in visible_texts(page)
+
+
+@pytest.mark.parametrize(("plan", "words"), [('{"version": 99}', "newer version"), ("{", "is damaged")])
+def test_a_run_that_cannot_be_opened_says_why(page, qtbot, plan, words):
+    three_runs()
+    (runs_dir() / "damaged" / "plan.json").write_text(plan)
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "damaged")
+    with qtbot.assertNotEmitted(page.run_chosen):
+        press(qtbot, page, "Open run")
+    assert words in visible_texts(page)
+
+
+def test_f2_gives_another_name_and_leaves_the_folder(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done")
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = QApplication.focusWidget()
+    assert isinstance(editor, QLineEdit) and editor.text() == "done"
+    qtbot.keyClicks(editor, "Leaves of May")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "Leaves of May" in names(table))
+    assert notes_of(RunFolder(runs_dir() / "done")).name == "Leaves of May"
+    assert table.selected_rows() == [2], "the same run stays selected"
+
+
+def test_tags_and_note_are_kept_when_the_user_goes_on(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    assert not page.findChild(QPlainTextEdit).isVisible()
+    select(table, qtbot, "done")
+    tags = next(line for line in page.findChildren(QLineEdit) if line.accessibleName() == "Tags")
+    tags.setFocus()
+    qtbot.keyClicks(tags, "field 2026, checked")
+    qtbot.keyClick(tags, Qt.Key.Key_Tab)
+    note = page.findChild(QPlainTextEdit)
+    assert note.hasFocus()
+    qtbot.keyClicks(note, "Good light.")
+    select(table, qtbot, "cut")
+    assert note.toPlainText() == "" and tags.text() == ""
+    assert notes_of(RunFolder(runs_dir() / "done")) == RunNotes("", ("field 2026", "checked"), "Good light.")
+    assert notes_of(RunFolder(runs_dir() / "cut")) == RunNotes()
+    qtbot.waitUntil(lambda: table.texts()[2][-1] == "field 2026, checked")
+    select(table, qtbot, "done")
+    assert note.toPlainText() == "Good light." and tags.text() == "field 2026, checked"
+
+
+def test_what_is_being_typed_survives_a_new_reading_of_the_runs(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done")
+    note = page.findChild(QPlainTextEdit)
+    note.setFocus()
+    qtbot.keyClicks(note, "half a sen")
+    run_folder(runs_dir() / "new", fine_tune_events())
+    page.refresh()
+    qtbot.waitUntil(lambda: len(table.texts()) == 4)
+    qtbot.keyClicks(note, "tence")
+    assert note.toPlainText() == "half a sentence"
+    page.hide()
+    assert notes_of(RunFolder(runs_dir() / "done")).note == "half a sentence"
+
+
+def test_runs_are_filtered_by_words_and_tag(page, qtbot):
+    three_runs()
+    write_notes(RunFolder(runs_dir() / "done"), RunNotes("", ("field",), "Good light"))
+    write_notes(RunFolder(runs_dir() / "cut"), RunNotes("", ("field", "old")))
+    table = show_runs(page, qtbot, 3)
+    line = next(one for one in page.findChildren(QLineEdit) if one.accessibleName() == "Filter the runs")
+    qtbot.keyClicks(line, "LIGHT mobile")
+    assert names(table) == ["done"]
+    line.clear()
+    tag = page.findChild(QComboBox)
+    assert [tag.itemText(n) for n in range(tag.count())] == ["All tags", "field", "old"]
+    tag.setFocus()
+    qtbot.keyClick(tag, Qt.Key.Key_Down)
+    assert names(table) == ["cut", "done"]
+    qtbot.keyClicks(line, "nowhere")
+    assert "No run fits" in visible_texts(page)
+    press(qtbot, page, "Show all runs")
+    assert names(table) == ["damaged", "cut", "done"]
+
+
+def test_delete_moves_to_the_trash_and_ctrl_z_brings_back(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done", "damaged")
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: names(table) == ["cut"])
+    assert "Moved 2 runs to the trash." in visible_texts(page) and len(trashed()) == 2
+    select(table, qtbot, "cut")
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: table.texts() == [])
+    assert "No runs yet" in visible_texts(page) and "Moved “cut” to the trash." in visible_texts(page)
+    press(qtbot, page, "Undo")
+    qtbot.waitUntil(lambda: names(table) == ["cut"])
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: sorted(names(table)) == ["cut", "damaged", "done"])
+    assert trashed() == [] and (runs_dir() / "done" / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_run_that_is_being_trained_stays_and_the_reason_is_said(page, qtbot):
+    three_runs()
+    with RunFolder(runs_dir() / "cut").held():
+        table = show_runs(page, qtbot, 3)
+        assert table.texts()[1][2] == "being trained now"
+        select(table, qtbot, "cut")
+        press(qtbot, page, "Move to the trash")
+        qtbot.waitUntil(lambda: "is being trained already" in visible_texts(page))
+    assert trashed() == [] and not button(page, "Undo").isVisible()
+
+
+def test_the_open_run_leaves_the_other_pages_when_it_goes(page, qtbot):
+    three_runs()
+    page.set_run(RunFolder(runs_dir() / "done"))
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "cut")
+    with qtbot.assertNotEmitted(page.run_gone):
+        qtbot.keyClick(table, Qt.Key.Key_Delete)
+        qtbot.waitUntil(lambda: len(table.texts()) == 2)
+    select(table, qtbot, "done")
+    with qtbot.waitSignal(page.run_gone):
+        qtbot.keyClick(table, Qt.Key.Key_Delete)
+
+
+def test_order_and_widths_are_remembered(qtbot):
+    three_runs()
+    first = RunsPage()
+    qtbot.addWidget(first)
+    first.resize(1200, 700)
+    table = show_runs(first, qtbot, 3)
+    table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
+    table.setColumnWidth(0, 321)
+    first.hide()
+    second = RunsPage()
+    qtbot.addWidget(second)
+    second.resize(1200, 700)
+    table = show_runs(second, qtbot, 3)
+    assert table.columnWidth(0) == 321 and names(table) == ["done", "damaged", "cut"]
+
+
+def test_the_trash_gives_back_and_empties_only_after_a_question(page, qtbot):
+    three_runs()
+    trash(RunFolder(runs_dir() / "cut"))
+    trash(RunFolder(runs_dir() / "done"))
+    table = show_runs(page, qtbot, 1)
+    press(qtbot, page, "Trash …")
+    dialog = page.findChild(TrashDialog)
+    inside = dialog.findChild(RecordTable)
+    qtbot.waitUntil(lambda: names(inside) == ["done", "cut"])
+    select(inside, qtbot, "cut")
+    press(qtbot, dialog, "&Put back")
+    qtbot.waitUntil(lambda: names(inside) == ["done"] and len(table.texts()) == 2)
+    answer("Keep")
+    press(qtbot, dialog, "&Empty the trash: 1 MB")
+    assert len(trashed()) == 1
+    answer("Delete 1 run")
+    press(qtbot, dialog, "&Empty the trash: 1 MB")
+    qtbot.waitUntil(lambda: names(inside) == [])
+    assert trashed() == []
+    assert not button(dialog, "The trash is empty").isEnabled()
+
+
+def test_two_to_six_runs_are_compared(page, qtbot):
+    for version in VERSIONS:
+        for regime in STAGES:
+            shutil.copytree(GOLDEN / version / regime, runs_dir() / f"{version} {regime}")
+    table = show_runs(page, qtbot, 2 * len(VERSIONS))
+    select(table, qtbot, "version-3 head")
+    assert not button(page, "Compare").isEnabled()
+    select(table, qtbot, "version-3 head", "version-3 fine-tune")
+    press(qtbot, page, "Compare")
+    comparison = page.findChild(RunComparison)
+    qtbot.waitUntil(comparison.isVisible)
+    said = visible_texts(comparison)
+    assert "Comparing 2 runs" in said
+    assert "Of 4 pictures that judged both" in said and "right on the very same ones" in said
+    assert "Way of training\nNew head\nFine-tune" in said or "Way of training\nFine-tune\nNew head" in said
+    assert "The pictures and their split are alike." in said and "100.0 % (51.0-100.0)" in said
+    assert len(comparison.findChildren(CurvesTogether)) == 1
+    qtbot.keyClick(comparison, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: table.isVisible())
+    table.selectAll()
+    press(qtbot, page, "Compare")
+    qtbot.waitUntil(comparison.isVisible)
+    assert "Comparing 6 runs" in visible_texts(comparison)
+    assert "cannot be compared picture by picture" in visible_texts(comparison)
+
+
+def test_results_of_a_model_that_has_learned_on_are_not_shown_as_its_own(qtbot):
+    run = run_folder(runs_dir() / "leaves", fine_tune_events())
+    run.keep(run.evaluation_file, evaluation([f"{n}.png" for n in range(6)]))
+    assert run.is_judged()
+    judged = run.evaluation_file.stat().st_mtime_ns
+    os.utime(run.model_file, ns=(judged, judged + 1))
+    assert not run.is_judged()
+    page = ResultsPage()
+    qtbot.addWidget(page)
+    with qtbot.waitSignal(page.job_requested) as asked:
+        page.set_run(run)
+    assert asked.args == [Evaluate(run=str(run.path))]
+
+
+def test_a_damaged_run_is_not_compared_and_the_list_stays(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done", "damaged")
+    press(qtbot, page, "Compare")
+    qtbot.waitUntil(lambda: "is damaged" in visible_texts(page))
+    assert table.isVisible()
+
+
+@pytest.mark.parametrize("regime", list(STAGES))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_page_shows_a_run_of_an_older_version(qtbot, version, regime):
+    run = runs_dir() / f"{version} {regime}"
+    shutil.copytree(GOLDEN / version / regime, run)
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    window.set_run(RunFolder(run))
+    for name in ("pictures", "train", "results", "runs"):
+        window.show_page(name)
+    said = visible_texts(window)
+    assert Path(run).name in said and "16 pictures in 2 classes" in said and "damaged" not in said
+    window.close_now()

@@ -136,8 +136,8 @@ class Curves(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.points = RunPoints()
-        self._loss = _plot("Loss")
-        self._accuracy = _plot("Accuracy, %")
+        self._loss = make_plot("Loss")
+        self._accuracy = make_plot("Accuracy, %")
         self._loss.setXLink(self._accuracy)
         # Both plots have the same epochs; the upper one has the names of the stages at its top instead.
         self._loss.getAxis("bottom").setStyle(showValues=False)
@@ -286,11 +286,8 @@ class Curves(QWidget):
         self._accuracy.setXRange(0, points.end + room, padding=0)
         for plot in (self._loss, self._accuracy):
             plot.getAxis("bottom").setTicks([self._epoch_ticks()])
-        losses = np.concatenate((points.batch_loss.ys, points.train_loss.ys, points.val_loss.ys))
-        self._loss.setYRange(0, HEADROOM * losses.max(initial=0.0) or 1.0, padding=0)
-        accuracies = np.concatenate((points.train_accuracy.ys, points.val_accuracy.ys))
-        low = max(0.0, 10 * np.floor(accuracies.min(initial=100.0) / 10) - 10)
-        self._accuracy.setYRange(low if accuracies.size else 0, 102, padding=0)
+        fit_loss(self._loss, np.concatenate((points.batch_loss.ys, points.train_loss.ys, points.val_loss.ys)))
+        fit_accuracy(self._accuracy, np.concatenate((points.train_accuracy.ys, points.val_accuracy.ys)))
 
     def _epoch_ticks(self) -> list[tuple[float, str]]:
         """Return positions and numbers of epochs, which count from 1 in each stage."""
@@ -302,11 +299,7 @@ class Curves(QWidget):
     def _restyle(self) -> None:
         tokens = theme.current()
         for plot in (self._loss, self._accuracy):
-            plot.setBackground(tokens.surface)
-            plot.showGrid(x=False, y=True, alpha=0.15)
-            for side in ("left", "bottom"):
-                plot.getAxis(side).setPen(tokens.outline)
-                plot.getAxis(side).setTextPen(tokens.text)
+            restyle_plot(plot)
         self._stage_names.setPen(pg.mkPen(None))
         self._stage_names.setTextPen(tokens.muted)
         self._batch_loss.setPen(_faint(tokens.train))
@@ -333,7 +326,8 @@ class Curves(QWidget):
         self.draw()
 
 
-def _plot(quantity: str) -> Any:
+def make_plot(quantity: str) -> Any:
+    """Return an empty plot of a quantity over the epochs; `restyle_plot` gives it its colours."""
     plot = pg.PlotWidget()
     plot.setLabel("left", quantity)
     plot.getAxis("left").setWidth(76)
@@ -347,6 +341,27 @@ def _plot(quantity: str) -> Any:
     plot.setAccessibleDescription("The same numbers are in the table under Details.")
     plot.setMinimumHeight(120)
     return plot
+
+
+def restyle_plot(plot: Any) -> None:
+    """Paint a plot in the colours of the current scheme."""
+    tokens = theme.current()
+    plot.setBackground(tokens.surface)
+    plot.showGrid(x=False, y=True, alpha=0.15)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).setPen(tokens.outline)
+        plot.getAxis(side).setTextPen(tokens.text)
+
+
+def fit_loss(plot: Any, losses: np.ndarray) -> None:
+    """Let a plot show all these losses, from 0 on."""
+    plot.setYRange(0, HEADROOM * losses.max(initial=0.0) or 1.0, padding=0)
+
+
+def fit_accuracy(plot: Any, accuracies: np.ndarray) -> None:
+    """Let a plot show all these accuracies, in percent, from a round number on."""
+    low = max(0.0, 10 * np.floor(accuracies.min(initial=100.0) / 10) - 10)
+    plot.setYRange(low if accuracies.size else 0, 102, padding=0)
 
 
 def _faint(colour: str) -> QColor:

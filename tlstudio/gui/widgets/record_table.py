@@ -6,11 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QGuiApplication, QHideEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTableView, QWidget
 
-from tlstudio.gui import plain_text
+from tlstudio.gui import plain_text, remembered
 
 Index = QModelIndex | QPersistentModelIndex
 NOWHERE = QModelIndex()
@@ -24,9 +34,13 @@ class Column(msgspec.Struct, frozen=True):
     show: Callable[[Any], str] = str
     meaning: str = ""
     number: bool = False
+    editable: bool = False
+    """`edit_current` lets the user type another value."""
 
 
 class _Records(QAbstractTableModel):
+    edited = Signal(int, int, str)
+
     def __init__(self, columns: Sequence[Column], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.columns = tuple(columns)
@@ -45,13 +59,22 @@ class _Records(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         match role:
-            case Qt.ItemDataRole.DisplayRole:
+            case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole:
                 return self.text(index.row(), index.column())
             case Qt.ItemDataRole.ToolTipRole:
                 return plain_text.tooltip(self.text(index.row(), index.column()))
             case Qt.ItemDataRole.TextAlignmentRole:
                 return self._alignment(index.column())
         return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        editable = index.isValid() and self.columns[index.column()].editable
+        return super().flags(index) | (Qt.ItemFlag.ItemIsEditable if editable else Qt.ItemFlag.NoItemFlags)
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        if role == Qt.ItemDataRole.EditRole and value != self.text(index.row(), index.column()):
+            self.edited.emit(self.order[index.row()], index.column(), value)
+        return False  # who hears of it gives new rows
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal:
@@ -95,11 +118,17 @@ class RecordTable(QTableView):
 
     row_chosen = Signal(int)
     """Position of the row in what was given, however the table is sorted."""
+    edited = Signal(int, int, str)
+    """The user typed a value: position of the row in what was given, column, text. The table still shows the old."""
 
     def __init__(self, name: str, columns: Sequence[Column], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._records = _Records(columns, self)
+        self._records.edited.connect(self.edited)
+        self._purpose = ""
+        self._fits_contents = False
         self.setModel(self._records)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAccessibleName(name)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -124,6 +153,40 @@ class RecordTable(QTableView):
         header = self.horizontalHeader()
         if header.sortIndicatorSection() >= 0:
             self._records.sort(header.sortIndicatorSection(), header.sortIndicatorOrder())
+        if self._fits_contents and rows:
+            self._fits_contents = False
+            self.resizeColumnsToContents()
+
+    def remember_arrangement(self, purpose: str) -> None:
+        """Let the user set widths; keep them and the order of the rows under this name for the next time."""
+        self._purpose = purpose
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        self._fits_contents = not header.restoreState(remembered.arrangement(purpose))
+
+    def selected_rows(self) -> list[int]:
+        """Return the positions of the selected rows in what was given, from the top down."""
+        return [self._records.order[row] for row in sorted(one.row() for one in self.selectionModel().selectedRows())]
+
+    def select_rows(self, positions: Sequence[int]) -> None:
+        """Select these rows of what was given; the first of them becomes the current one."""
+        rows = sorted(self._records.order.index(position) for position in positions)
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(self._records.index(row, 0), self._records.index(row, len(self._records.columns) - 1))
+        if rows:
+            self.selectionModel().setCurrentIndex(
+                self._records.index(rows[0], 0), QItemSelectionModel.SelectionFlag.NoUpdate
+            )
+        self.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    @Slot()
+    def edit_current(self) -> None:
+        """Let the user type into the first column of the current row that takes it."""
+        column = next((number for number, one in enumerate(self._records.columns) if one.editable), None)
+        if column is not None and self.currentIndex().isValid():
+            self.edit(self._records.index(self.currentIndex().row(), column))
 
     def append_row(self, row: tuple[Any, ...]) -> None:
         """Add a row at the end."""
@@ -141,6 +204,11 @@ class RecordTable(QTableView):
         lines = [tuple(column.title for column in self._records.columns)]
         lines += [texts[row] for row in selected] if selected else texts
         QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        if self._purpose:
+            remembered.remember_arrangement(self._purpose, self.horizontalHeader().saveState())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):
