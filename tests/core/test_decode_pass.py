@@ -106,7 +106,7 @@ def test_stopping_keeps_what_was_done_and_ends_the_processes(pictures, home):
     with pytest.raises(Stopped):
         for one in inspect_all(files, should_stop):
             found.append(one.path)
-    assert time.monotonic() - asked_s[0] < 0.5
+    assert time.monotonic() - asked_s[0] < 2
     assert children() <= before
     with PictureCache() as cache:
         known = cache.facts(files)

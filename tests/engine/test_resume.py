@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
+import torch
 
 from tests.engine.conftest import train_job
 from tests.factories import class_folders
@@ -18,11 +20,33 @@ from tlstudio.core.errors import StudioError
 from tlstudio.core.events import BatchEnded, EpochEnded, Event, Notice, RunEnded, ignore, never
 from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import HOME_VARIABLE
+from tlstudio.core.plan import Execution
 from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.checkpoint import newest_state
+from tlstudio.engine.loop import schedule
 from tlstudio.engine.perform import perform
 from tlstudio.engine.setup import set_up
 from tlstudio.engine.train import train
 
+SHORT_OF_MEMORY = """
+import json, resource, sys
+from pathlib import Path
+from tlstudio.core.events import Notice, StageStarted, never
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.engine.train import train
+
+def tell(event):
+    if isinstance(event, StageStarted) and event.index == 1:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + 250_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    if isinstance(event, Notice):
+        notices.append([event.code, event.what])
+
+notices = []
+ended = train(RunFolder(Path(sys.argv[1])), tell, never)
+print(json.dumps([ended.status, notices]))
+"""
 REPOSITORY = Path(__file__).resolve().parents[2]
 KINDS: dict[str, dict[str, object]] = {
     "head": {},
@@ -165,3 +189,108 @@ def test_a_state_of_a_newer_version_is_refused_in_words(whole, tmp_path):
     record.write_bytes(sealed(body.replace(b'"version":1', b'"version":99')))
     with pytest.raises(StudioError, match="newer version"):
         train(run, ignore, never)
+
+
+def copied(run: RunFolder, folder: Path, **changes) -> RunFolder:
+    """Copy a run; `changes` are made to the plan, those of a stage to the second one."""
+    copy = RunFolder(folder)
+    shutil.copytree(run.path, copy.path)
+    plan = copy.plan()
+    of_stage = {name: changes.pop(name) for name in list(changes) if hasattr(plan.stages[1], name)}
+    stages = (plan.stages[0], msgspec.structs.replace(plan.stages[1], **of_stage))
+    copy.keep(copy.plan_file, msgspec.structs.replace(plan, stages=stages, **changes))
+    return copy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only here can a process limit its memory")
+def test_a_training_that_the_memory_does_not_hold_goes_on_in_parts(plan, tmp_path, home):
+    """The same as if it had been planned so."""
+    run = copied(plan, tmp_path / "run", epochs=1, execution=Execution())
+    environment = os.environ | {HOME_VARIABLE: str(home), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(run.path)]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    status, ((code, what),) = json.loads(done.stdout)
+    assert (status, code) == ("finished", "less-memory")
+    held = int(what.split()[-4])
+    assert held < 16
+    wanted = copied(plan, tmp_path / "wanted", epochs=1, execution=Execution(micro_batch=held))
+    train(wanted, ignore, never)
+    assert last_state(run) == last_state(wanted)
+
+
+def last_state(run: RunFolder) -> dict[str, bytes]:
+    """Return the tensor files of the newest state."""
+    state, _ = newest_state(run.checkpoints_dir)
+    assert state is not None
+    return {name: (run.checkpoints_dir / file.name).read_bytes() for name, file in state.checkpoint.files.items()}
+
+
+def test_a_fault_while_weights_change_pauses_the_run(plan, whole, tmp_path, monkeypatch):
+    """Half of the weights may have learnt then: nothing of that is saved, and going on is as if it had not been."""
+    run = copied(plan, tmp_path / "run")
+    seen: list[Event] = []
+
+    def half_a_step(optimiser, closure=None):
+        with torch.no_grad():
+            optimiser.param_groups[0]["params"][0].mul_(2)
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def tell(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, EpochEnded) and event.stage == "fine-tune":
+            monkeypatch.setattr(torch.optim.SGD, "step", half_a_step)
+
+    ended = train(run, tell, never)
+    assert (ended.status, ended.cause) == ("paused", "device-lost")
+    assert ended.kept == "the new head" and ended.val_accuracy is not None
+    assert list(run.events())[-1] == ended
+    monkeypatch.undo()
+    assert perform(Resume(run=str(run.path)), ignore, never).status == "finished"
+    assert model_of(run) == model_of(whole)
+    assert last_state(run) == last_state(whole)
+
+
+def test_a_run_whose_graphics_card_is_gone_goes_on_with_the_processor(plan, whole, tmp_path):
+    run = copied(plan, tmp_path / "run")
+    seen: list[Event] = []
+    train(run, seen.append, lambda: any(isinstance(e, EpochEnded) and e.stage == "fine-tune" for e in seen))
+    run.keep(run.plan_file, msgspec.structs.replace(run.plan(), device="mps"))
+    ended = perform(Resume(run=str(run.path)), ignore, never)
+    assert ended.status == "failed" and "cannot be used on this computer" in ended.what
+    ended = perform(Resume(run=str(run.path), device="cpu"), ignore, never)
+    assert ended.status == "finished" and run.plan().device == "cpu"
+    assert last_state(run) == last_state(whole)
+
+
+def epochs(run: RunFolder) -> list[EpochEnded]:
+    """Return the epochs of fine-tuning that the log has."""
+    return [event for event in run.events() if isinstance(event, EpochEnded) and event.stage == "fine-tune"]
+
+
+def test_training_out_of_bounds_goes_back_and_on_more_gently(plan, tmp_path):
+    """At a rate of 10 this network runs out of bounds in its first epoch, at 1 it does not."""
+    run, paused = (copied(plan, tmp_path / name, head_lr=10.0, epochs=2) for name in ("run", "paused"))
+    assert train(run, ignore, never).status == "finished"
+    assert epochs(run)[0].head_lr == pytest.approx(1.0 * schedule(0.5, 0.1))
+    # A run that is paused just then ends in the same way.
+    seen: list[Event] = []
+    train(paused, seen.append, lambda: any(isinstance(event, Notice) for event in seen))
+    assert perform(Resume(run=str(paused.path)), ignore, never).status == "finished"
+    assert last_state(paused) == last_state(run)
+    assert epochs(paused) == epochs(run)
+    for one in (run, paused):
+        assert [event.code for event in one.events() if isinstance(event, Notice)] == ["diverged"]
+
+
+def test_training_out_of_bounds_again_asks_and_becomes_gentler_still(plan, tmp_path):
+    """At 300 and at 30 it runs out of bounds; the user goes on, at 3."""
+    run = copied(plan, tmp_path / "run", head_lr=300.0, epochs=1)
+    ended = train(run, ignore, never)
+    assert (ended.status, ended.cause) == ("paused", "diverged")
+    assert ended.kept == "the new head" and ended.val_accuracy is not None
+    assert perform(Resume(run=str(run.path)), ignore, never).status == "finished"
+    assert [event.code for event in run.events() if isinstance(event, Notice)] == ["diverged", "gentler"]
+    gentle = copied(plan, tmp_path / "gentle", head_lr=3.0, epochs=1)
+    train(gentle, ignore, never)
+    assert epochs(run)[0].train_loss == pytest.approx(epochs(gentle)[0].train_loss)

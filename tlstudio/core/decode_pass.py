@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
-from tlstudio.core.decode_worker import TOO_SLOW_EXIT, Answer, Batch, received, send
-from tlstudio.core.errors import StudioError
+from tlstudio.core.decode_process import ENDED, HEAVY_BYTES, DecodeProcess, end_spares, process_count
+from tlstudio.core.decode_worker import Answer, Batch
 from tlstudio.core.events import ShouldStop, Stopped, never
 from tlstudio.core.listing import ListedFile
 from tlstudio.core.picture_cache import Learned, PictureCache
 from tlstudio.core.picture_facts import ScannedFile
 
-MAX_WORKERS = 4
-"""More would take more than 600 MB where pictures are huge."""
 BATCH_FILES = 32
 BATCH_BYTES = 4 * 2**20
 """A batch ends with the file that passes this, so that large files are spread over the processes."""
-HEAVY_BYTES = 400 * 2**20
-"""What all decoding that needs permission may take together; a single picture may take more, alone."""
 SAVE_EVERY_S = 0.5
 ANSWER_S = 0.2
-_ENDED: dict[str, str] = {
-    "decoder-crashed": "The picture is damaged in a way that ended the program that reads it.",
-    "too-slow": "The picture takes too long to read; it may be damaged.",
-}
-SPARES = 2
-_spares: list[subprocess.Popen[bytes]] = []
 _answers = msgspec.msgpack.Decoder(Answer)
-
-
-def warm_up() -> None:
-    """Start processes ahead, for a first pass that begins at once; they end with this process."""
-    while len(_spares) < SPARES:
-        _spares.append(_started())
 
 
 def inspect_all(files: Sequence[ListedFile], should_stop: ShouldStop = never) -> Iterator[ScannedFile]:
@@ -52,19 +32,22 @@ def inspect_all(files: Sequence[ListedFile], should_stop: ShouldStop = never) ->
     What was found stays in the cache, also when the caller stops iterating or `should_stop` says so, which raises
     Stopped within half a second.
     """
-    with PictureCache() as cache:
-        known = cache.facts(files)
-        for found in known.values():
-            yield found
-            if should_stop():
-                raise Stopped
-        unknown = [file for file in files if file.path not in known]
-        if unknown:
-            yield from _decoded(unknown, cache, should_stop)
+    try:
+        with PictureCache() as cache:
+            known = cache.facts(files)
+            for found in known.values():
+                yield found
+                if should_stop():
+                    raise Stopped
+            unknown = [file for file in files if file.path not in known]
+            if unknown:
+                yield from _decoded(unknown, cache, should_stop)
+    finally:
+        end_spares()  # what comes after a look takes long, and reads copies
 
 
 def _decoded(files: Sequence[ListedFile], cache: PictureCache, should_stop: ShouldStop) -> Iterator[ScannedFile]:
-    count = min(MAX_WORKERS, os.cpu_count() or 2, len(files))
+    count = min(process_count(), len(files))
     work = _Work(files, count)
     workers = [_Worker(work) for _ in range(count)]
     unsaved: list[Learned] = []
@@ -166,27 +149,22 @@ class _Work:
 
 
 class _Worker:
-    """A decoding process, replaced when it ends early, and the thread that speaks with it."""
+    """A decoding process and the thread that speaks with it."""
 
     def __init__(self, work: _Work) -> None:
         self._work = work
-        self._ending = False
-        self._lock = threading.Lock()
-        self._process = _spares.pop() if _spares else _started()
+        self._process = DecodeProcess()
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """End the process at once and wait for the thread."""
-        with self._lock:
-            self._ending = True
-            self._process.kill()
+        self._process.end()
         self._thread.join()
-        _let_go(self._process)
+        self._process.let_go()
 
     def _run(self) -> None:
         try:
-            self._wait_for_start()
             while (taken := self._work.take()) is not None:
                 batch, granted_bytes = taken
                 try:
@@ -196,19 +174,12 @@ class _Worker:
         except BaseException as error:  # it belongs to whoever iterates
             self._work.done.put(error)
 
-    def _wait_for_start(self) -> None:
-        assert self._process.stdout is not None
-        if received(self._process.stdout) is None and not self._ending:
-            raise StudioError("The program that reads pictures cannot be started.", "Install the app again.")
-
     def _look_at(self, batch: Batch) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with suppress(OSError):  # the process has ended: its missing answer tells
-            send(self._process.stdin, batch)
+        self._process.ask(batch)
         for number, file in enumerate(batch.files):
-            message = received(self._process.stdout)
+            message = self._process.answer()
             if message is None:
-                if not self._ending:
+                if not self._process.ending:
                     self._work.put_back(batch.files[number + 1 :])
                     self._work.finish(self._ended_at(file))
                 return
@@ -219,36 +190,6 @@ class _Worker:
                 self._work.finish(answer.learned)
 
     def _ended_at(self, file: ListedFile) -> Learned:
-        """Start another process and return what there is to say of the file at which the last one ended."""
-        code = "too-slow" if self._process.wait() == TOO_SLOW_EXIT else "decoder-crashed"
-        with self._lock:
-            if not self._ending:
-                _let_go(self._process)
-                self._process = _started()
-        self._wait_for_start()
-        return Learned(file, ScannedFile(file.path, file.place, None, code, _ENDED[code]))
-
-
-def _started() -> subprocess.Popen[bytes]:
-    frozen = getattr(sys, "frozen", False)
-    package_home = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, (package_home, os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        (sys.executable, "--decode-worker") if frozen else (sys.executable, "-m", "tlstudio", "--decode-worker"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Decoders complain there of damaged files, which are counted and named anyway.
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": search},
-        # Ctrl-C in a terminal is for the caller, who then stops the pass.
-        start_new_session=True,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-
-
-def _let_go(process: subprocess.Popen[bytes]) -> None:
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with suppress(OSError):  # what was not sent yet need not be sent
-                stream.close()
+        """Return what there is to say of the file at which the process ended."""
+        code = self._process.replace()
+        return Learned(file, ScannedFile(file.path, file.place, None, code, ENDED[code]))

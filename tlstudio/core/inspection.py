@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -51,9 +52,7 @@ def inspect(
     """
     try:
         with opened_file(Path(file.path)) as handle:
-            size_bytes = handle.seek(0, io.SEEK_END)
-            handle.seek(0)
-            content = handle.read() if size_bytes <= HELD_BYTES else handle
+            content = held(handle)
             when_read()
             return _inspected(file, content, admit)
     except UnreadableImage as error:
@@ -69,7 +68,7 @@ def _inspected(file: ListedFile, content: Content, admit: Admit) -> Inspected:
     grey = np.asarray(copy.convert("L"))
     pixels = hashlib.sha256(f"{decoded.width_px} {decoded.height_px} ".encode() + copy.tobytes())
     facts = PictureFacts(
-        sha256=_sha256(content),
+        sha256=sha256_of_content(content),
         pixels=pixels.hexdigest(),
         width_px=decoded.width_px,
         height_px=decoded.height_px,
@@ -93,7 +92,15 @@ def _inspected(file: ListedFile, content: Content, admit: Admit) -> Inspected:
     )
 
 
-def _sha256(content: Content) -> str:
+def held(file: BinaryIO) -> Content:
+    """Return the bytes of an opened file, or the file itself where it is too large to be held."""
+    size_bytes = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return file.read() if size_bytes <= HELD_BYTES else file
+
+
+def sha256_of_content(content: Content) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     digest = hashlib.sha256()

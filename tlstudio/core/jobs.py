@@ -60,6 +60,8 @@ class Resume(_Job, frozen=True, kw_only=True):
     """Beyond those of the plan, or beyond where the training ended earlier."""
     to: str | None = None
     """A new folder for the run that comes of it; the run itself then stays as it is."""
+    device: str | None = None
+    """What computes from now on; None stays with what the plan says."""
 
 
 class Advise(_Job, frozen=True, kw_only=True):

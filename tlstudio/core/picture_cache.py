@@ -73,9 +73,9 @@ class CopyRecipe:
         chosen = self.reading
         return f"{self.resize_px} {self.crop_px} {self.filter_name} {chosen.framing} {_values_read(chosen)}"
 
-    def suits_whole(self, image: Image.Image) -> bool:
-        """Return whether the copy can be made of that small picture as it was read without any choice."""
-        not_shrunk = min(image.size) < 4 * self.resize_px
+    def suits_whole(self, size: tuple[int, int]) -> bool:
+        """Return whether the copy can be made of a small picture of that size, read without any choice."""
+        not_shrunk = min(size) < 4 * self.resize_px
         return not_shrunk and _values_read(self.reading) == _values_read(Reading())
 
 
@@ -271,9 +271,20 @@ class PictureCache:
         if image is not None:
             return image
         whole = self._image(key, WHOLE)
-        if whole is None or not recipe.suits_whole(whole):
+        if whole is None or not recipe.suits_whole(whole.size):
             return None
         return framed(whole, recipe.resize_px, recipe.crop_px, recipe.filter_name, recipe.reading.framing)
+
+    def has_copy(self, content: str, recipe: CopyRecipe) -> bool:
+        """Return whether `copy` has something to read, without reading it."""
+        key = bytes.fromhex(content)
+        found = self._kept(key, recipe.kind)
+        if found is None:
+            whole = self._kept(key, WHOLE)
+            found = whole if whole and recipe.suits_whole((whole.width_px, whole.height_px)) else None
+        with suppress(OSError):
+            return found is not None and cache_folder.pack_file(found.pack).exists()
+        return False
 
     def put_copy(self, content: str, recipe: CopyRecipe, image: Image.Image) -> None:
         """Keep a framed picture for the next time, if the cache has room for it."""

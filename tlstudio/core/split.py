@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -46,19 +46,31 @@ def split(index: DatasetIndex, seed: int) -> Split:
         by_part["val"] = [by_part["train"][i] for i in out]
         by_part["train"] = [by_part["train"][i] for i in stay]
         made_by = f"seed {seed}" if not by_part["test"] else f"folders; val by seed {seed}"
-    taught = {index.images[i].class_index for i in by_part["train"]}
+    return _usable(index, Split(tuple(by_part["train"]), tuple(by_part["val"]), tuple(by_part["test"]), made_by))
+
+
+def without(index: DatasetIndex, parts: Split, left_out: Collection[int]) -> Split:
+    """Return the split without the pictures at these positions. Raises StudioError as `split` does."""
+    if not left_out:
+        return parts
+    train, val, test = (tuple(i for i in part if i not in left_out) for part in (parts.train, parts.val, parts.test))
+    return _usable(index, Split(train, val, test, parts.made_by))
+
+
+def _usable(index: DatasetIndex, parts: Split) -> Split:
+    taught = {index.images[i].class_index for i in parts.train}
     for number, name in enumerate(index.classes):
         if number not in taught:
             raise StudioError(
                 f"Class “{name}” has no picture to learn from.",
                 "Add pictures of it to the training folder, or remove the class.",
             )
-    if not by_part["val"]:
+    if not parts.val:
         raise StudioError(
             "There are too few pictures to keep some apart for judging.",
             "Give at least one class two different pictures that are not kept together as a group.",
         )
-    return Split(tuple(by_part["train"]), tuple(by_part["val"]), tuple(by_part["test"]), made_by)
+    return parts
 
 
 def unjudged(index: DatasetIndex, parts: Split) -> list[str]:

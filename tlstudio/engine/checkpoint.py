@@ -11,6 +11,8 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -20,13 +22,17 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from tlstudio.core.decoding import from_json
 from tlstudio.core.durable import sealed, unsealed, write_bytes
-from tlstudio.core.errors import StudioError
+from tlstudio.core.runfolder import NewerVersion, Versioned
 from tlstudio.engine.honest_split import BothAccuracies
 from tlstudio.engine.networks import HeadShape
+from tlstudio.engine.waiting import Waiter
 
 CHECKPOINT_VERSION = 1
 GENERATIONS = 2
+OWN_SUFFIXES = (".json", ".safetensors", ".tmp")
+"""Nothing else in the folder is the app's to delete."""
 SAVE_INTERVAL_S = 30.0
 """A state is saved at every end of an epoch, and within one when the last is older than this."""
 
@@ -42,6 +48,10 @@ class Counters(msgspec.Struct, frozen=True):
     best_epoch: int = 0
     best_loss: float = 0.0
     without_gain: int = 0
+    gentler: int = 0
+    """How often the learning rates were lowered because the training ran out of bounds."""
+    pass_size: int = 0
+    """Pictures that go through the network at a time; 0 leaves that to the plan."""
 
 
 class KeptBefore(msgspec.Struct, frozen=True):
@@ -70,6 +80,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """How much of the log had been written; what follows is written anew."""
     log_sha256: str
     kept: KeptBefore
+    left_out: tuple[int, ...] = ()
+    """Positions of pictures that could not be read when the training began."""
     files: dict[str, TensorFile] = {}
     version: int = CHECKPOINT_VERSION
 
@@ -91,30 +103,36 @@ class Part(msgspec.Struct, frozen=True):
 class CheckpointWriter:
     """Writes states into a folder, away from the thread that trains. Use it in a `with` statement.
 
-    `offer` never waits for the disk. An error of the disk is raised by the next call. Leaving the statement writes
-    what was offered last.
+    `offer` does not wait for the disk, unless that is known to refuse: then the next state is written at once, as
+    patiently as `waiter` is. Leaving the statement writes what was offered last.
     """
 
-    def __init__(self, folder: Path, sync_log: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, sync_log: Callable[[], None], waiter: Waiter | None = None) -> None:
         """Write into `folder`, which is made; `sync_log` brings the log to the disk before each record."""
-        self.folder, self._sync_log = folder, sync_log
+        self.folder, self._sync_log, self._waiter = folder, sync_log, waiter or Waiter()
         self.seconds = 0.0
         """Time spent writing so far."""
         self._generation = max((number for number, _ in _records(folder)), default=0)
         self._written: dict[str, TensorFile] = {}
         self._offered: tuple[Checkpoint, dict[str, Part]] | None = None
-        self._error: Exception | None = None
+        self._refused: tuple[Checkpoint, dict[str, Part]] | None = None
         self._ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_on, name="checkpoint", daemon=True)
         self._thread.start()
 
     def offer(self, checkpoint: Checkpoint, parts: dict[str, Part]) -> None:
-        """Have this state written; it replaces one that is still waiting. The tensors must not change any more."""
+        """Have this state written; it replaces one that is still waiting. The tensors must not change any more.
+
+        Raises StudioError where the disk refused the state before and now this one too.
+        """
         with self._changed:
-            self._raise_error()
-            self._offered = (checkpoint, parts)
-            self._changed.notify_all()
+            was_refused, self._refused = self._refused is not None, None
+            if not was_refused:
+                self._offered = (checkpoint, parts)
+                self._changed.notify_all()
+        if was_refused:
+            self._waiter.outlast(partial(self._write, checkpoint, parts))
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -124,13 +142,8 @@ class CheckpointWriter:
             self._ended = True
             self._changed.notify_all()
         self._thread.join()
-        if error is None:
-            self._raise_error()
-
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        if error is None and self._refused is not None:
+            self._waiter.outlast(partial(self._write, *self._refused))
 
     def _write_on(self) -> None:
         while True:
@@ -142,13 +155,19 @@ class CheckpointWriter:
             started = time.monotonic()
             try:
                 self._write(*offered)
-            except Exception as error:
+            except Exception:  # whatever it is, the thread that trains is told of it when it writes again
                 with self._changed:
-                    self._error = error
+                    self._refused, self._offered = self._offered or offered, None
             self.seconds += time.monotonic() - started
 
     def _write(self, checkpoint: Checkpoint, parts: dict[str, Part]) -> None:
-        self._generation += 1
+        try:
+            self._write_files(checkpoint, parts)
+        finally:
+            with suppress(OSError):  # what is left over now is deleted the next time
+                self._clear_out()
+
+    def _write_files(self, checkpoint: Checkpoint, parts: dict[str, Part]) -> None:
         files = {}
         for name, part in parts.items():
             file_name = f"{name}-{part.key}.safetensors"
@@ -158,11 +177,11 @@ class CheckpointWriter:
                 written = TensorFile(file_name, hashlib.sha256(content).hexdigest())
                 write_bytes(self.folder / file_name, content)
             files[name] = written
-        self._written = {file.name: file for file in files.values()}
         self._sync_log()
-        record = msgspec.structs.replace(checkpoint, generation=self._generation, files=files)
-        _write_record(self.folder, record)
-        self._clear_out()
+        generation = self._generation + 1
+        _write_record(self.folder, msgspec.structs.replace(checkpoint, generation=generation, files=files))
+        self._generation = generation
+        self._written = {file.name: file for file in files.values()}
 
     def _clear_out(self) -> None:
         """Delete what neither of the newest generations needs."""
@@ -172,14 +191,14 @@ class CheckpointWriter:
             if record := _read_record(path):
                 needed |= {file.name for file in record.files.values()}
         for path in self.folder.iterdir():
-            if path.name not in needed:
+            if path.name not in needed and path.suffix in OWN_SUFFIXES and not path.is_dir():
                 path.unlink(missing_ok=True)
 
 
 def newest_state(folder: Path) -> tuple[State | None, list[Path]]:
     """Return the newest state that is whole, and the files of newer ones that proved damaged.
 
-    Raises StudioError for a state of a newer version of the app.
+    Raises NewerVersion for a state of a newer version of the app.
     """
     damaged: list[Path] = []
     for _, path in sorted(_records(folder), reverse=True):
@@ -187,11 +206,6 @@ def newest_state(folder: Path) -> tuple[State | None, list[Path]]:
         if record is None:
             damaged.append(path)
             continue
-        if record.version > CHECKPOINT_VERSION:
-            raise StudioError(
-                f"The training in {folder.parent} was paused by a newer version of this app.",
-                "Update the app to go on with it; nothing was changed.",
-            )
         tensors = {}
         for name, file in record.files.items():
             found = _read_tensors(folder / file.name, file.sha256)
@@ -204,11 +218,9 @@ def newest_state(folder: Path) -> tuple[State | None, list[Path]]:
     return None, damaged
 
 
-def with_new_patience(folder: Path, checkpoint: Checkpoint) -> None:
-    """Save the state once more, as one in which the stage has just brought a gain."""
-    counters = msgspec.structs.replace(checkpoint.counters, without_gain=0)
-    record = msgspec.structs.replace(checkpoint, generation=checkpoint.generation + 1, counters=counters)
-    _write_record(folder, record)
+def save_again(folder: Path, checkpoint: Checkpoint) -> None:
+    """Save a state whose record was changed once more, as the newest, with the tensors it had."""
+    _write_record(folder, msgspec.structs.replace(checkpoint, generation=checkpoint.generation + 1))
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -229,7 +241,14 @@ def _write_record(folder: Path, record: Checkpoint) -> None:
 def _read_record(path: Path) -> Checkpoint | None:
     try:
         body = unsealed(path.read_bytes())
-        return None if body is None else msgspec.json.decode(body, type=Checkpoint)
+        if body is None:
+            return None
+        if from_json(body, Versioned).version > CHECKPOINT_VERSION:
+            raise NewerVersion(
+                f"The training in {path.parent.parent} was paused by a newer version of this app.",
+                "Update the app to go on with it; nothing was changed.",
+            )
+        return from_json(body, Checkpoint)
     except (OSError, msgspec.DecodeError):
         return None
 

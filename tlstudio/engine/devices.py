@@ -7,6 +7,7 @@ import os
 import torch
 
 from tlstudio.core.errors import StudioError
+from tlstudio.engine.faults import device_lost
 
 
 def choose_device(choice: str) -> torch.device:
@@ -34,6 +35,16 @@ def describe_device(device: torch.device) -> str:
         return "Apple graphics processor"
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def require_working(device: torch.device) -> None:
+    """Compute a little, after the computer may have lost the device in its sleep. Raises StudioError if it has."""
+    try:
+        works = torch.arange(4.0, device=device).sum().item() == 6.0
+    except RuntimeError as error:
+        raise device_lost() from error
+    if not works:
+        raise device_lost()
 
 
 def why_no_gpu() -> str:

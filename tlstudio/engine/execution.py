@@ -23,6 +23,7 @@ from tlstudio.core.events import ShouldStop, Stopped
 from tlstudio.core.paths import data_dir
 from tlstudio.core.plan import Execution
 from tlstudio.engine.devices import describe_device, set_threads
+from tlstudio.engine.faults import unless_out_of_memory
 from tlstudio.engine.loop import autocast
 from tlstudio.engine.networks import Network, build_network, torchvision_model
 
@@ -53,7 +54,9 @@ def measure_execution(
     key = f"{spec.name}, {platform.node()}, {describe_device(device)}, torch {torch.__version__}, batch {batch_size}"
     found = _remembered().get(key)
     if found is None:
-        found = _Bench(spec, device, should_stop).fastest(batch_size)
+        found = unless_out_of_memory(lambda: _Bench(spec, device, should_stop).fastest(batch_size))
+        if found is None:  # not remembered: another time there may be more memory
+            return Execution()
         with suppress(StudioError):  # a disk that refuses costs two seconds the next time
             write_json(_file(), _remembered() | {key: found})
     return found

@@ -12,6 +12,7 @@ from tlstudio.core.backbones import backbone
 from tlstudio.core.events import Emit, ShouldStop, Stopped, ignore, never
 from tlstudio.core.progress import Pace
 from tlstudio.engine.data import ImageStore, Normaliser, View
+from tlstudio.engine.faults import InParts
 from tlstudio.engine.feature_cache import FeatureCache, feature_key
 from tlstudio.engine.networks import Network
 
@@ -35,6 +36,7 @@ def forward_pass(
 
     The network behind `function` must be in evaluation mode. Raises Stopped.
     """
+    function = InParts(function)
     return np.concatenate(list(_answers(function, store, positions, normalise, emit, should_stop, what, None)))
 
 
@@ -68,10 +70,12 @@ def block_pass(
             features[places[content]] = row
             del missing[content]
 
+        features_of = InParts(lambda images: torch.cat(network.block_features(images), 1))
+
         def joined(images: Tensor) -> Tensor:
             # Batches of another size may be rounded otherwise: a row must not depend on which others were missing.
             padding = images[:1].expand(BATCH_SIZE - len(images), -1, -1, -1)
-            return torch.cat(network.block_features(torch.cat([images, padding])), 1)[: len(images)]
+            return features_of(torch.cat([images, padding]))[: len(images)]
 
         fresh: dict[str, np.ndarray] = {}
         to_come = iter(missing)
@@ -103,7 +107,7 @@ def _answers(
     """Yield the answers batch by batch, float32 (images, outputs)."""
     pace = Pace(emit, what, len(positions))
     done = 0
-    for images in store.batches(positions, BATCH_SIZE, view):
+    for images in store.batches(positions, BATCH_SIZE, view, should_stop):
         with torch.inference_mode():
             answers: np.ndarray = function(normalise(images)).float().cpu().numpy()
         yield answers

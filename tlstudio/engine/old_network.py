@@ -15,13 +15,14 @@ from tlstudio.core.plan import Execution
 from tlstudio.engine.data import ImageStore, Normaliser, View
 from tlstudio.engine.features import CENTER, block_pass
 from tlstudio.engine.networks import Network, build_network, torchvision_model
+from tlstudio.engine.waiting import Waiter
 from tlstudio.engine.weights import ResolvedWeights, load_into
 
 
 class OldNetwork:
     """Knows the pooled features of every block for pictures; positions index `images`. To be closed.
 
-    `keep` is for pictures that are shown again and again: see `FramedImages`.
+    `keep` is for pictures that are shown again and again: see `FramedImages`; `waiter` is that of `ImageStore`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class OldNetwork:
         device: torch.device,
         execution: Execution | None = None,
         keep: bool = False,
+        waiter: Waiter | None = None,
     ) -> None:
         self.spec, self.device, self.classes = spec, device, classes
         self._weights_sha256 = weights.sha256
@@ -44,7 +46,7 @@ class OldNetwork:
         self.preprocessing = spec.preprocessing(weights.name, reading)
         self.normalise = Normaliser(self.preprocessing, device, self._channels_last)
         self.groups = [image.kept_with for image in images]
-        self.store = ImageStore(images, self.preprocessing, keep)
+        self.store = ImageStore(images, self.preprocessing, keep, waiter)
 
     def placed(self, network: Network) -> Network:
         """Return the network on the device, in the memory layout that is fastest there, in evaluation mode."""

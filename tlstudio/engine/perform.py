@@ -9,6 +9,7 @@ import msgspec
 
 from tlstudio.core import jobs
 from tlstudio.core.backbones import backbone
+from tlstudio.core.decode_process import end_spares
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import Emit, JobEnded, RunEnded, ShouldStop, Status, Stopped
 from tlstudio.core.look import look, write_scanned
@@ -44,6 +45,7 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
         case jobs.Resume():
             from tlstudio.engine.resume import resume
 
+            end_spares()  # going on reads copies
             return _trained(resume(job, emit, should_stop))
         case jobs.Advise():
             from tlstudio.engine.advise import advise
@@ -53,7 +55,8 @@ def _perform(job: jobs.Job, emit: Emit, should_stop: ShouldStop) -> JobEnded:
             from tlstudio.engine.race import race
 
             raced = race(job, emit, should_stop)
-            return JobEnded(status=raced.status, result=_plain(raced.result), what=raced.what, hint=raced.hint)
+            result = _plain(raced.result)
+            return JobEnded(status=raced.status, cause=raced.cause, result=result, what=raced.what, hint=raced.hint)
         case jobs.Rank():
             from tlstudio.engine.rank import rank
 

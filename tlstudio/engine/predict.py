@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +18,12 @@ import torch
 from tlstudio.core.durable import write_bytes
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, ShouldStop, Stopped
-from tlstudio.core.images import UnreadableImage, network_view, read_image
 from tlstudio.core.listing import files_below
 from tlstudio.core.problem import Problem
 from tlstudio.core.progress import Pace
 from tlstudio.core.results import Prediction
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.data import Normaliser
+from tlstudio.engine.data import FramedImages, Normaliser
 from tlstudio.engine.devices import choose_device, set_threads
 from tlstudio.engine.features import BATCH_SIZE
 from tlstudio.engine.networks import load_model
@@ -37,7 +37,7 @@ class Predictor:
     def __init__(self, run: RunFolder, device: str = "auto") -> None:
         run.plan()  # refuses folders that are no runs, or of a newer version, in plain words
         set_threads(None)
-        self.network, self.card = load_model(run.model_file)
+        self.network, self.card = load_model(run.model_file, run.manifest.read)
         self.device = choose_device(device)
         self.network.to(self.device)
         self.normalise = Normaliser(self.card.preprocessing, self.device)
@@ -86,15 +86,6 @@ class Predictor:
             truth=truth,
         )
 
-    def view(self, path: str) -> np.ndarray | Problem:
-        """Return what the network sees of a picture, uint8 (crop, crop, 3), or why it cannot be read."""
-        wanted = self.card.preprocessing
-        try:
-            image = read_image(Path(path), wanted.resize_px, wanted.reading)
-        except UnreadableImage as error:
-            return Problem(path, error.code, str(error))
-        return network_view(image, wanted.resize_px, wanted.crop_px, wanted.interpolation, wanted.reading.framing)
-
 
 def predict(
     run: RunFolder,
@@ -117,11 +108,12 @@ def predict(
         raise StudioError("There are no files to look at.", hint)
     predictor = Predictor(run)
     rows: list[Prediction] = []
-    for path, answer in predictor.answers(files, predictor.view, emit, should_stop):
-        if isinstance(answer, Problem):
-            skipped.append(answer)
-        else:
-            rows.append(predictor.prediction(path, answer))
+    with closing(FramedImages(predictor.card.preprocessing, keep=False)) as framed:
+        for path, answer in predictor.answers(files, framed.view_of_file, emit, should_stop):
+            if isinstance(answer, Problem):
+                skipped.append(answer)
+            else:
+                rows.append(predictor.prediction(path, answer))
     if not rows:
         raise StudioError(f"None of the {len(skipped)} files is a picture that can be read.", skipped[0].message)
     if csv_file is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from tlstudio.core.augment import augmentation_for
 from tlstudio.core.backbones import backbone
 from tlstudio.core.dataset import ImageRecord
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import Cause, StudioError
 from tlstudio.core.events import BatchEnded, Emit, Event, Progress, RaceChanged, ShouldStop, Status, Stopped, ignore
 from tlstudio.core.jobs import Race
 from tlstudio.core.plan import Stage, make_stages
@@ -25,6 +25,7 @@ from tlstudio.core.regimes import FITTED, Regime, regime_facts
 from tlstudio.core.results import RaceRow
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.split import Split, folds, hold_out
+from tlstudio.engine.awake import kept_awake
 from tlstudio.engine.devices import choose_device, set_threads
 from tlstudio.engine.execution import measure_execution
 from tlstudio.engine.features import SHOWING
@@ -65,6 +66,7 @@ class Raced(msgspec.Struct, frozen=True):
     result: dict[str, Any]
     what: str = ""
     hint: str = ""
+    cause: Cause = ""
 
 
 def race(job: Race, emit: Emit, should_stop: ShouldStop) -> Raced:
@@ -79,7 +81,8 @@ def race(job: Race, emit: Emit, should_stop: ShouldStop) -> Raced:
     if not job.stop_before_training:
         RunFolder(Path(job.train.run).absolute()).require_empty()
     course = _Course(job, started, emit, should_stop)
-    rows = course.run()
+    with kept_awake():
+        rows = course.run()
     winner = next(row.regime for row in rows if row.winner)
     result: dict[str, Any] = {"rows": rows, "winner": winner, "run": None}
     if should_stop():
@@ -93,7 +96,7 @@ def race(job: Race, emit: Emit, should_stop: ShouldStop) -> Raced:
         head=job.train.head if winner in FITTED else "linear",
     )
     ended = train(set_up(wanted, emit, should_stop), emit, should_stop)
-    return Raced(ended.status, result | {"run": ended}, ended.what, ended.hint)
+    return Raced(ended.status, result | {"run": ended}, ended.what, ended.hint, ended.cause)
 
 
 class FoldCost(msgspec.Struct, frozen=True):

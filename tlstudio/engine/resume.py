@@ -6,13 +6,15 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import torch
 
-from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, RunEnded, ShouldStop
 from tlstudio.core.jobs import Resume
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.engine.checkpoint import newest_state, with_new_patience
+from tlstudio.engine.checkpoint import newest_state, save_again
+from tlstudio.engine.devices import choose_device
+from tlstudio.engine.execution import knows_bfloat16
 from tlstudio.engine.train import train
 
 
@@ -34,10 +36,16 @@ def resume(job: Resume, emit: Emit, should_stop: ShouldStop) -> RunEnded:
         assert ended is not None
         emit(ended)
         return ended
+    device = None if job.device is None else choose_device(job.device)
     if job.to is not None:
         run = _branched(run, Path(job.to).absolute())
-    if job.more_epochs:
-        _extend(run, job.more_epochs)
+    with run.held():
+        if job.more_epochs:
+            _extend(run, job.more_epochs)
+        if ended is not None and ended.cause == "diverged":
+            _be_gentler(run)
+        if device is not None:
+            _move(run, device)
     return train(run, emit, should_stop)
 
 
@@ -45,7 +53,8 @@ def _branched(run: RunFolder, to: Path) -> RunFolder:
     """Copy what training needs into a new folder."""
     branch = RunFolder(to)
     branch.require_empty()
-    shutil.copytree(run.path, branch.path, ignore=shutil.ignore_patterns(run.exports_dir.name), dirs_exist_ok=True)
+    left = shutil.ignore_patterns(run.exports_dir.name, run.notes_file.name)
+    shutil.copytree(run.path, branch.path, ignore=left, dirs_exist_ok=True, symlinks=True)
     return branch
 
 
@@ -56,10 +65,30 @@ def _extend(run: RunFolder, more_epochs: int) -> None:
             f"“{run.path.name}” has no saved state to add epochs to.",
             "It was trained by an older version, or its saved states were deleted. Start a new run.",
         )
-    with_new_patience(run.checkpoints_dir, state.checkpoint)
+    counters = msgspec.structs.replace(state.checkpoint.counters, without_gain=0)
+    save_again(run.checkpoints_dir, msgspec.structs.replace(state.checkpoint, counters=counters))
     plan = run.plan()
     stage = plan.stages[-1]
     # An epoch that is under way is one of those that were planned.
     done = min(state.checkpoint.counters.epoch - 1, stage.epochs)
     longer = msgspec.structs.replace(stage, epochs=done + more_epochs)
-    write_json(run.plan_file, msgspec.structs.replace(plan, stages=(*plan.stages[:-1], longer)))
+    run.keep(run.plan_file, msgspec.structs.replace(plan, stages=(*plan.stages[:-1], longer)))
+
+
+def _be_gentler(run: RunFolder) -> None:
+    """Lower the learning rates once more, and let the epoch that ran out of bounds begin from the best state."""
+    state, _ = newest_state(run.checkpoints_dir)
+    if state is None or "step" not in state.tensors:  # it was done already
+        return
+    checkpoint = state.checkpoint
+    counters = msgspec.structs.replace(checkpoint.counters, gentler=checkpoint.counters.gentler + 1)
+    files = {name: file for name, file in checkpoint.files.items() if name != "step"}
+    save_again(run.checkpoints_dir, msgspec.structs.replace(checkpoint, counters=counters, files=files))
+
+
+def _move(run: RunFolder, device: torch.device) -> None:
+    """Have another processor compute, in a precision that it knows."""
+    plan = run.plan()
+    precision = plan.execution.precision if knows_bfloat16(device) else "float32"
+    execution = msgspec.structs.replace(plan.execution, precision=precision)
+    run.keep(run.plan_file, msgspec.structs.replace(plan, device=device.type, execution=execution))

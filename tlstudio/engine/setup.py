@@ -18,6 +18,7 @@ from tlstudio.core.split import split
 from tlstudio.core.weights_folder import best_present, weights_present
 from tlstudio.engine.advise import advise_for
 from tlstudio.engine.devices import choose_device
+from tlstudio.engine.disk_room import require_room
 from tlstudio.engine.download import download
 from tlstudio.engine.execution import measure_execution
 from tlstudio.engine.weights import guess_backbone, read_weights, resolve
@@ -89,6 +90,7 @@ def set_up(job: Train, emit: Emit, should_stop: ShouldStop) -> RunFolder:
         cut=cut,
         execution=execution,
     )
+    require_room(plan, index, run.path)
     run.start(plan, index, parts, job.setup)
     return run
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -17,12 +19,14 @@ from sklearn.ensemble import RandomForestClassifier
 from tlstudio.core.dataset import DatasetIndex, ImageRecord, scan
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Emit, ShouldStop, Stopped
-from tlstudio.core.images import Reading, read_image
+from tlstudio.core.images import Reading, UnreadableImage
 from tlstudio.core.jobs import Shortcuts
-from tlstudio.core.picture_cache import PictureCache
+from tlstudio.core.picture_cache import PictureCache, copy_recipe
+from tlstudio.core.picture_reader import PictureReader
 from tlstudio.core.progress import Pace
 from tlstudio.core.results import Interval, ShortcutRow
 from tlstudio.core.split import folds, split
+from tlstudio.engine.data import picture_gone
 
 FOLDS = 5
 TREES = 60
@@ -112,14 +116,18 @@ def _small_pictures(images: Sequence[ImageRecord], reading: Reading, emit: Emit,
     """Return every picture in colour, stretched to a small square, from its thumbnail where there is one."""
     pace = Pace(emit, "Looking at borders", len(images))
     small = np.zeros((len(images), SMALL_PX, SMALL_PX, 3), np.uint8)
-    with PictureCache() as cache, ThreadPoolExecutor(THREADS) as pool:
+    recipe = copy_recipe(SMALL_PX, SMALL_PX, "bilinear", dataclasses.replace(reading, framing="stretch"))
+    with PictureCache() as cache, ThreadPoolExecutor(THREADS) as pool, closing(PictureReader()) as reader:
 
         def look(image: ImageRecord) -> np.ndarray:
             thumbnail = cache.thumbnail(image.sha256)
             if thumbnail:
                 picture = Image.open(io.BytesIO(thumbnail), formats=["JPEG"]).convert("RGB")
             else:
-                picture = read_image(Path(image.path), SMALL_PX, reading)
+                try:
+                    picture = reader.framed(image.path, recipe, image.sha256)
+                except UnreadableImage as error:
+                    raise picture_gone(image, error) from error
             return np.asarray(picture.resize((SMALL_PX, SMALL_PX), Image.Resampling.BOX))
 
         for number, seen in enumerate(pool.map(look, images)):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Collection, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,9 @@ from tlstudio.core.plan import Plan, Stage
 from tlstudio.core.regimes import Regime
 from tlstudio.core.results import Interval
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.core.split import hold_out, unjudged
+from tlstudio.core.split import hold_out, unjudged, without
+from tlstudio.core.weights_folder import found_again
+from tlstudio.engine.awake import kept_awake
 from tlstudio.engine.calibration import (
     balanced_nll,
     calibrated,
@@ -57,10 +60,12 @@ from tlstudio.engine.checkpoint import (
     newest_state,
 )
 from tlstudio.engine.devices import choose_device, describe_device, set_threads
+from tlstudio.engine.disk_room import full_disk
+from tlstudio.engine.faults import faults_told
 from tlstudio.engine.features import forward_pass
 from tlstudio.engine.heads import FittedHead
 from tlstudio.engine.honest_split import BothAccuracies, both_accuracies
-from tlstudio.engine.loop import GradientStage, Judgement, interpolate
+from tlstudio.engine.loop import GradientStage, Judgement, OutOfBounds, interpolate
 from tlstudio.engine.networks import (
     ModelCard,
     build_head,
@@ -73,9 +78,12 @@ from tlstudio.engine.networks import (
 from tlstudio.engine.old_network import OldNetwork
 from tlstudio.engine.probe import Probe
 from tlstudio.engine.run_log import RunLog
+from tlstudio.engine.waiting import LIMIT_S, Waiter
 from tlstudio.engine.weights import resolve
 
 CHOICE_FRACTION = 0.2
+MAX_LOGIT = 1e6
+"""Answers beyond this are out of bounds: there is no probability that they could stand for."""
 BLEND_SHARES = (0.25, 0.5, 0.75, 1.0)
 KEPT_WORDS: dict[Regime, str] = {
     "fine-tune": "the fine-tuned network",
@@ -99,9 +107,12 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     started = time.monotonic()
     remove_unfinished(run.path)
     state, damaged = newest_state(run.checkpoints_dir)
+    waiter = Waiter(emit, should_stop, LIMIT_S, lambda error: full_disk(error, run))
     try:
         kept = state.checkpoint if state else None
-        with closing(RunLog(run.events_file, kept.log_bytes if kept else 0, kept.log_sha256 if kept else "")) as log:
+        waiter.outlast(lambda: run.manifest.release(run.events_file))
+        log_bytes, log_sha256 = (kept.log_bytes, kept.log_sha256) if kept else (0, "")
+        with closing(RunLog(run.events_file, log_bytes, log_sha256, waiter)) as log:
 
             def tell(event: Event) -> None:
                 log.append(event)
@@ -109,16 +120,24 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
 
             def end(ended: RunEnded) -> RunEnded:
                 ended = msgspec.structs.replace(ended, seconds=time.monotonic() - started)
-                tell(ended)
+                try:
+                    log.append(ended)
+                    log.sync()
+                except StudioError as error:  # without its last line the run is one that was cut off
+                    ended = _paused(ended, error)
+                else:
+                    with suppress(StudioError):  # the run is whole; only damage to its log would go unnoticed
+                        run.manifest.note(run.events_file, log.sha256)
+                emit(ended)
                 return ended
 
             try:
                 for event in run.events() if state else ():
                     emit(event)
-                with CheckpointWriter(run.checkpoints_dir, log.sync) as writer:
+                with faults_told(), kept_awake(), CheckpointWriter(run.checkpoints_dir, log.sync, waiter) as writer:
                     if damaged:
                         emit(_of_damage(damaged))
-                    ended = Training(run, tell, should_stop, Keeper(writer, log), state).outcome()
+                    ended = _outcome(Training(run, tell, should_stop, Keeper(writer, log), state, waiter))
                 return end(ended)
             except Stopped:
                 return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
@@ -133,10 +152,27 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 what = f"Something unexpected went wrong: {error!r}."
                 end(RunEnded(status="failed", what=what, hint="Please report it."))
                 raise
-    except OSError as error:  # the log takes no last line, for example because the disk is full
+    except OSError as error:  # there is no log to tell it
         ended = msgspec.structs.replace(_failed(refused(error)), seconds=time.monotonic() - started)
         emit(ended)
         return ended
+
+
+def _outcome(training: Training) -> RunEnded:
+    """Train; where that is paused by something that passes, return what is known of the model that is kept so far."""
+    try:
+        with faults_told():
+            return training.outcome()
+    except StudioError as error:
+        if not error.cause:
+            raise
+        return _paused(training.so_far, error)
+
+
+def _paused(so_far: RunEnded, error: StudioError) -> RunEnded:
+    """Return how a run ended that was kept from going on, with what is known of its model."""
+    ended = _failed(error)
+    return msgspec.structs.replace(so_far, status=ended.status, cause=ended.cause, what=ended.what, hint=ended.hint)
 
 
 def _of_damage(files: Sequence[Path]) -> Notice:
@@ -175,13 +211,21 @@ class Keeper:
         self._writer, self._log = writer, log
         self._kept_at = float("-inf")
 
-    def keep(self, number: int, descent: GradientStage, pressing: bool, base: Part, before: KeptBefore) -> None:
+    def keep(
+        self,
+        number: int,
+        descent: GradientStage,
+        pressing: bool,
+        base: Part,
+        before: KeptBefore,
+        left_out: tuple[int, ...],
+    ) -> None:
         """Take a state that is pressing, or any when the last was taken some time ago. Raises StudioError."""
         if not pressing and time.monotonic() - self._kept_at < SAVE_INTERVAL_S:
             return
         self._kept_at = time.monotonic()
         counters, parts = descent.state()
-        checkpoint = Checkpoint(0, number, counters, self._log.length, self._log.sha256, before)
+        checkpoint = Checkpoint(0, number, counters, self._log.length, self._log.sha256, before, left_out)
         self._writer.offer(checkpoint, parts | {"base": base})
 
 
@@ -195,19 +239,22 @@ class Training:
         should_stop: ShouldStop,
         keeper: Keeper | None = None,
         state: State | None = None,
+        waiter: Waiter | None = None,
     ) -> None:
         self.run, self.tell, self.should_stop = run, tell, should_stop
         self._keeper, self._state = keeper, state
+        self._waiter = waiter or Waiter()
+        self._diverged = False
         self.plan: Plan = run.plan()
-        self.index = run.dataset()
-        self.parts = run.split()
+        self.index, self.parts = run.pictures()
         self.spec = backbone(self.plan.backbone)
         self.threads = set_threads(self.plan.threads)
         self.device = choose_device(self.plan.device)
         self.targets = np.array([image.class_index for image in self.index.images], dtype=np.int64)
         self.groups = [image.kept_with for image in self.index.images]
-        self.train = list(self.parts.train)
-        self.val = list(self.parts.val)
+        self._leave_out(state.checkpoint.left_out if state else ())
+        self.so_far = RunEnded(status="stopped")
+        """What is known of the model that is kept so far."""
 
     def outcome(self) -> RunEnded:
         """Run every stage that is not done yet and return how the run ended."""
@@ -227,17 +274,29 @@ class Training:
                 if stage.kind == "probe":
                     self.kept = self._probe(stage)
                 else:
-                    self.kept = self._gradient(number, stage)
+                    with suppress(Stopped):  # judged another time, where the pictures for that were waited for
+                        self.kept = self._gradient(number, stage)
+                self.so_far = self._judged()
+                if self._diverged:
+                    raise StudioError(
+                        "Training ran out of bounds again, although it was gentler by then.",
+                        "The best model so far is kept. Go on, and it learns ten times more gently still.",
+                        "diverged",
+                    )
                 if self.should_stop():
                     stopped = True
                     break
         finally:
             self.old.close()
+        return msgspec.structs.replace(self.so_far, status="stopped" if stopped else "finished")
+
+    def _judged(self) -> RunEnded:
+        """Return the figures of the model that is kept."""
         predicted = self.kept.val_logits.argmax(1)
         wanted = self.targets[self.val]
         correct = int((predicted == wanted).sum())
         return RunEnded(
-            status="stopped" if stopped else "finished",
+            status="stopped",
             val_accuracy=correct / len(wanted),
             val_interval=wilson(correct, len(wanted)),
             val_images=len(wanted),
@@ -308,6 +367,31 @@ class Training:
                 )
             )
 
+    def _leave_out(self, positions: Collection[int]) -> None:
+        """Go on without these pictures. Raises StudioError if too few are left."""
+        self._left_out = tuple(sorted(positions))
+        self.parts = without(self.index, self.parts, set(positions))
+        self.train, self.val = list(self.parts.train), list(self.parts.val)
+
+    def _leave_out_unreadable(self) -> None:
+        """Read the pictures of which there is no copy yet; go on without those that cannot be read, and say so.
+
+        Later none is left out: it is waited for, so that the same run always ends with the same weights.
+        """
+        lost = self.old.store.unreadable(self.train + self.val, self.tell, self.should_stop)
+        if not lost:
+            return
+        first = self.index.images[min(lost)].path
+        self._leave_out(lost)
+        self.tell(
+            Notice(
+                code="pictures-lost",
+                what=f"Pictures that can no longer be read and are left out of this training: {len(lost):,}; the first "
+                f"is {first}.",
+                hint=str(lost[min(lost)]),
+            )
+        )
+
     def _both_accuracies(self) -> BothAccuracies | None:
         """Find and tell what a split that tears groups apart would have claimed, if there are groups."""
         features, seed = self.probe.features, self.plan.seed
@@ -318,13 +402,12 @@ class Training:
 
     def _read_old_network(self) -> OldNetwork:
         self.tell(Progress(what="Reading the weights", done=0, total=0))
-        weights = resolve(self.spec, Path(self.plan.weights_file))
+        weights = resolve(self.spec, found_again(Path(self.plan.weights_file)))
         if weights.sha256 != self.plan.weights_sha256:
             raise StudioError(
                 f"The weights file {weights.path.name} is not the one this run was planned with.",
                 "Start a new run with it; this run's folder is unchanged.",
             )
-        shown_again = any(stage.kind == "gradient" or stage.views for stage in self.plan.stages)
         index = self.index
         return OldNetwork(
             self.spec,
@@ -334,11 +417,13 @@ class Training:
             len(index.classes),
             self.device,
             self.plan.execution,
-            keep=shown_again,
+            keep=True,
+            waiter=self._waiter,
         )
 
     def _probe(self, stage: Stage) -> Kept:
         """Fit a new head on all training pictures and save the model it makes."""
+        self._leave_out_unreadable()
         started = time.monotonic()
         positions = self.train + self.val
         self.probe.look(positions)
@@ -402,6 +487,8 @@ class Training:
 
         def judge() -> Judgement:
             logits = answers(choice + self.val, self.tell, self.should_stop)
+            if not (np.abs(logits) < MAX_LOGIT).all():  # neither are those that are no numbers
+                raise OutOfBounds
             on_choice, on_val = logits[: len(choice)], logits[len(choice) :]
             wanted = self.targets[self.val]
             return Judgement(
@@ -412,7 +499,7 @@ class Training:
 
         def keep(descent: GradientStage, pressing: bool) -> None:
             if self._keeper is not None:
-                self._keeper.keep(number, descent, pressing, base, self._kept_before())
+                self._keeper.keep(number, descent, pressing, base, self._kept_before(), self._left_out)
 
         descent = GradientStage(
             self.network,
@@ -430,7 +517,10 @@ class Training:
         if self._state is not None:
             descent.restore(self._state.checkpoint.counters, self._state.tensors)
             self._state = None
+        if self._keeper is not None:  # a trial is so short that it would be much of it
+            descent.rehearse()
         best = descent.run()
+        self._diverged = descent.diverged and self._keeper is not None
         if best.epoch == 0:
             return self.kept
         blends: dict[float, np.ndarray] = {}
@@ -466,6 +556,7 @@ class Training:
         self.network.load_state_dict(start)
         self.kept = Kept(before.words, base["val_logits"].numpy(), before.temperature, before.epoch)
         self.both = before.both
+        self.so_far = self._judged()
         return start, base["to_beat"].numpy()
 
     def _kept_before(self) -> KeptBefore:
@@ -494,7 +585,7 @@ class Training:
             self.network.joined,
             head_shape(self.network.head),
         )
-        save_model(self.run.model_file, self.network, card)
+        self._waiter.outlast(partial(save_model, self.run.model_file, self.network, card, self.run.manifest.write))
         self.tell(WeightsSaved(stage=stage.name, epoch=epoch))
 
 

@@ -39,6 +39,8 @@ ZIP_START = b"PK\x03\x04"
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How files of PyTorch before 1.6 begin; several of torchvision's are still of that kind."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
+MAX_WRAPPED = 4
+"""Tables in tables are followed so deep; one may hold itself."""
 PARALLEL_PREFIX = "module."
 BATCH_COUNTER = "num_batches_tracked"
 # Names that torchvision's files still carry, and what its models call the same parts today.
@@ -245,12 +247,10 @@ def _damaged(file_name: str) -> StudioError:
 
 def _unwrapped(found: Any) -> dict[str, Any]:
     """Return the innermost table of names: checkpoints often hold the weights beside other records."""
-    if not isinstance(found, dict):
-        return {}
-    for wrapper in WRAPPERS:
-        if isinstance(found.get(wrapper), dict):
-            return _unwrapped(found[wrapper])
-    return found
+    state: dict[str, Any] = found if isinstance(found, dict) else {}
+    for _ in range(MAX_WRAPPED):
+        state = next((state[wrapper] for wrapper in WRAPPERS if isinstance(state.get(wrapper), dict)), state)
+    return state
 
 
 def _is_plain(value: object) -> bool:

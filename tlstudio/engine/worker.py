@@ -61,9 +61,10 @@ def main() -> NoReturn:
 
 def _warm_up(line_read: threading.Event) -> None:
     """Start and import what jobs need while nobody has asked for one yet."""
-    from tlstudio.core.decode_pass import warm_up
+    from tlstudio.core.decode_process import warm_up
 
-    warm_up()
+    if not line_read.is_set():
+        warm_up()
     for name in ("tlstudio.core.dataset", "numpy", "torch", "torchvision.models", "tlstudio.engine.train"):
         if line_read.is_set():
             return
