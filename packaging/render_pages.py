@@ -336,7 +336,7 @@ def closing_question(renderer: Renderer) -> None:
         box = application().activeModalWidget()
         assert box is not None
         renderer.dialog(box, "close-question")
-        keep = button(box, "Keep going")
+        keep = button(box, "Keep training")
         assert keep is not None
         click(keep)
 

@@ -1,4 +1,4 @@
-"""Where every start of the app comes through: the window, the command line, the engine process, decoding."""
+"""Where every start of the app comes through: window, command line, engine, decoding, spreadsheets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ def main() -> int:
         from tlstudio.core.decode_worker import main as decode
 
         decode()
+    if "--sheet-worker" in sys.argv[1:2]:
+        from tlstudio.core.sheet_reader import main as read_sheet
+
+        read_sheet()
     from tlstudio.cli import main as command_line
 
     return command_line(sys.argv[1:])

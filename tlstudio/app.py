@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -13,9 +14,9 @@ from PySide6.QtCore import QObject, QSocketNotifier, QThreadPool, QTimer, Signal
 from PySide6.QtWidgets import QApplication
 
 from tlstudio import __version__
+from tlstudio.core import unexpected
 from tlstudio.gui import theme
 from tlstudio.gui.dialogs import show_unexpected
-from tlstudio.gui.engine_thread import append_to_crash_log
 from tlstudio.gui.main_window import APP_TITLE, MainWindow, saved_scheme
 
 POOL_PATIENCE_MS = 5000
@@ -45,14 +46,21 @@ def main(argv: list[str]) -> int:
     app.setWindowIcon(theme.icon("app"))
     reporter = _BugReporter(app)
     sys.excepthook = reporter.hook
-    window = MainWindow()
-    _Signals(window)
-    window.show()
-    QTimer.singleShot(0, window.warm_up)
-    code = app.exec()
-    window.close_now()
-    QThreadPool.globalInstance().clear()
-    QThreadPool.globalInstance().waitForDone(POOL_PATIENCE_MS)
+    endings = _Endings(app)
+    died = unexpected.note_dead_windows()
+    with unexpected.open_window() as last_words:
+        if last_words is not None:
+            faulthandler.enable(last_words)
+        window = MainWindow()
+        endings.asked.connect(window.close_now)
+        window.start_page.tell_unexpected(died)
+        window.show()
+        QTimer.singleShot(0, window.warm_up)
+        code = app.exec()
+        window.close_now()
+        QThreadPool.globalInstance().clear()
+        QThreadPool.globalInstance().waitForDone(POOL_PATIENCE_MS)
+        faulthandler.disable()
     sys.excepthook = sys.__excepthook__
     return code
 
@@ -85,7 +93,7 @@ class _BugReporter(QObject):
     def hook(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Take the place of sys.excepthook."""
         text = "".join(traceback.format_exception(kind, error, trace))
-        append_to_crash_log(text)
+        unexpected.note(text)
         print(text, file=sys.stderr)
         self._raised.emit(kind.__name__)
 
@@ -95,12 +103,13 @@ class _BugReporter(QObject):
             show_unexpected(QApplication.activeWindow(), summary)
 
 
-class _Signals(QObject):
-    """Closes the window when the system or Ctrl-C asks the program to end."""
+class _Endings(QObject):
+    """Hears the system, the session's end or Ctrl-C ask the program to end; nobody is there to answer questions."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
+    asked = Signal()
+
+    def __init__(self, app: QApplication) -> None:
+        super().__init__(app)
         # Python runs its handlers between bytecodes only; the socket wakes Qt's loop so that there are some.
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
@@ -109,13 +118,15 @@ class _Signals(QObject):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _heard)
         self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
-        self._notifier.activated.connect(self._close)
+        self._notifier.activated.connect(self._end)
+        app.commitDataRequest.connect(self._end)
 
     @Slot()
-    def _close(self) -> None:
+    def _end(self) -> None:
         self._notifier.setEnabled(False)
-        self._window.close_now()
-        QApplication.quit()
+        self.asked.emit()
+        # Not at once: the session's manager wants its answer before.
+        QTimer.singleShot(0, QApplication.quit)
 
 
 def _heard(number: int, frame: object) -> None:

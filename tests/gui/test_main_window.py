@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMessageBox, QPlainTextEdit, QPushButton, QToolButton
 
+from tests.factories import class_folders
 from tests.gui.drops import drop
+from tests.gui.run_files import fine_tune_events, run_folder
 from tlstudio.app import loses_none
-from tlstudio.core.jobs import Train
+from tlstudio.core.dataset import scan
+from tlstudio.core.durable import write_json
+from tlstudio.core.events import RunEnded, encode_event
+from tlstudio.core.jobs import Resume, Train
 from tlstudio.core.paths import crash_log, runs_dir
-from tlstudio.gui.dialogs import AboutDialog, versions_text
+from tlstudio.core.problem_report import versions_text
+from tlstudio.core.runfolder import RunFolder
+from tlstudio.gui.dialogs import AboutDialog
 from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
 from tlstudio.gui.main_window import NEEDS_MODEL, PAGES, MainWindow
 from tlstudio.gui.widgets.drop_zone import DropZone
+from tlstudio.gui.widgets.offer import Offer
+from tlstudio.gui.widgets.state_panel import StatePanel
 
 WAIT_MS = 60_000
 LEFT = Qt.MouseButton.LeftButton
@@ -48,6 +60,27 @@ def window(qtbot):
 
 def rail(window: MainWindow, title: str) -> QToolButton:
     return next(found for found in window.findChildren(QToolButton) if found.text() == title)
+
+
+def interrupted_run(tmp_path: Path) -> RunFolder:
+    """A run whose training was cut off before it had a model."""
+    run = run_folder(runs_dir() / "Leaves", fine_tune_events()[:5], trained=False)
+    write_json(run.dataset_file, scan([class_folders(tmp_path / "leaves")]))
+    return run
+
+
+def dying(tmp_path: Path, times: int, how: str) -> str:
+    """Return the lines of an engine that notes its job and ends badly so many times, and trains after that."""
+    jobs = str(tmp_path / "jobs")
+    return f"open({jobs!r}, 'a').write(job)\nif len(open({jobs!r}).readlines()) <= {times}:\n    {how}\n{TRAINING}"
+
+
+def jobs_of(tmp_path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (tmp_path / "jobs").read_text(encoding="utf-8").splitlines()]
+
+
+def visible_button(window: MainWindow, text: str) -> QPushButton:
+    return next(found for found in window.findChildren(QPushButton) if found.text() == text and found.isVisible())
 
 
 def start_training(qtbot, window: MainWindow) -> None:
@@ -120,11 +153,14 @@ def test_only_one_training_at_a_time(qtbot, worker_that, two_classes):
 def test_closing_while_training_asks_and_can_be_taken_back(qtbot, worker_that):
     window = make_window(qtbot, worker_that(TRAINING))
     start_training(qtbot, window)
-    said = answer("Keep going")
+    said = answer("Keep training")
     assert not window.close()
     assert window.isVisible()
-    assert said == ["A training is running. If you close now, it stops and the best state so far is kept."]
-    answer("Stop and close")
+    assert said == [
+        "A training is running. If you close now, it pauses and nothing is lost: the next start offers to go on from "
+        "exactly there."
+    ]
+    answer("Pause and close")
     assert window.close()
     assert not window.isVisible()
 
@@ -134,13 +170,123 @@ def test_closing_while_nothing_important_runs_does_not_ask(qtbot, window, two_cl
     assert window.close()
 
 
-def test_an_engine_that_dies_leaves_a_window_that_says_so(qtbot, worker_that):
-    window = make_window(qtbot, worker_that("sys.exit(9)"))
+def test_escape_keeps_the_training(qtbot, worker_that):
+    window = make_window(qtbot, worker_that(TRAINING))
+    start_training(qtbot, window)
+    QTimer.singleShot(0, lambda: QTest.keyClick(QApplication.activeModalWidget(), Qt.Key.Key_Escape))
+    assert not window.close()
+    assert window.isVisible()
+
+
+def test_an_engine_that_dies_before_anything_was_set_up_can_be_tried_again(qtbot, worker_that, tmp_path):
+    window = make_window(qtbot, worker_that(dying(tmp_path, 1, "sys.exit(9)")))
     window._train(Train(folders=("x",), run=str(runs_dir() / "Leaves")))
     qtbot.waitUntil(lambda: not window._jobs.jobs(), timeout=WAIT_MS)
     assert window.page_name() == "train"
-    assert window.isVisible()
+    assert "The engine stopped unexpectedly." in window.train_page.sentence()
     assert "Train: the engine process ended" in crash_log().read_text(encoding="utf-8")
+    QTest.mouseClick(visible_button(window, "Try again"), LEFT)
+    qtbot.waitUntil(lambda: window.windowTitle().startswith("75 %"), timeout=WAIT_MS)
+    first, second = jobs_of(tmp_path)
+    assert first == second
+
+
+def test_a_training_goes_on_by_itself_three_times_and_then_asks(qtbot, worker_that, tmp_path):
+    run = interrupted_run(tmp_path)
+    lines = dying(tmp_path, 4, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    window = make_window(qtbot, worker_that(lines))
+    window._train(Resume(run=str(run.path)))
+    page = window.train_page
+    qtbot.waitUntil(lambda: "Now it waits for you" in page.explanation(), timeout=WAIT_MS)
+    assert [(job["verb"], job["run"]) for job in jobs_of(tmp_path)] == [("resume", str(run.path))] * 4
+    assert page.sentence().startswith("The system ended the engine, perhaps because the memory was full.")
+    assert "What was saved can be gone on with." in page.sentence()
+    QTest.mouseClick(visible_button(window, "Go on training"), LEFT)
+    qtbot.waitUntil(lambda: window.windowTitle().startswith("75 %"), timeout=WAIT_MS)
+    assert page.explanation() == ""
+
+
+def test_a_lost_device_needs_a_new_process_and_may_be_done_without(qtbot, worker_that, tmp_path):
+    run = interrupted_run(tmp_path)
+    write_json(run.plan_file, msgspec.structs.replace(run.plan(), device="cuda"))
+    lost = 'status="paused", cause="device-lost", what="The graphics card is gone.")'
+    ends = f'say(event="run_ended", {lost}; say(event="job_ended", {lost}; sys.exit()'
+    window = make_window(qtbot, worker_that(dying(tmp_path, 4, ends)))
+    window._train(Resume(run=str(run.path)))
+    qtbot.waitUntil(lambda: "Now it waits for you" in window.train_page.explanation(), timeout=WAIT_MS)
+    assert len(jobs_of(tmp_path)) == 4
+    QTest.mouseClick(visible_button(window, "Train on the processor"), LEFT)
+    qtbot.waitUntil(lambda: window.windowTitle().startswith("75 %"), timeout=WAIT_MS)
+    assert jobs_of(tmp_path)[-1]["device"] == "cpu"
+
+
+def test_a_training_that_was_stopped_does_not_go_on_by_itself(qtbot, worker_that, tmp_path):
+    run = interrupted_run(tmp_path)
+    window = make_window(
+        qtbot, worker_that('say(event="progress", what="On", done=0, total=0)\nsys.stdin.readline()\n')
+    )
+    window._train(Resume(run=str(run.path)))
+    qtbot.waitUntil(lambda: window._job_line.text() == "On …", timeout=WAIT_MS)
+    QTest.mouseClick(visible_button(window, "Stop"), LEFT)
+    qtbot.waitUntil(lambda: not window._jobs.jobs(), timeout=WAIT_MS)
+    assert window.train_page.explanation() == ""
+    assert window.train_page.sentence().startswith("Stopped.")
+
+
+def test_waiting_shows_in_the_title_and_in_the_status_line(qtbot, worker_that, tmp_path):
+    waits = 'say(event="waiting", cause="pictures-gone", what="The folder is gone.", hint="Connect it again.")\n'
+    goes_on = 'say(event="progress", what="Reading", done=1, total=4)\n'
+    back = tmp_path / "back"
+    until_back = f"import os, time\nwhile not os.path.exists({str(back)!r}):\n    time.sleep(0.01)\n"
+    lines = f"{waits}{until_back}{goes_on}sys.stdin.readline()"
+    window = make_window(qtbot, worker_that(lines))
+    window._train(Train(folders=("x",), run=str(runs_dir() / "Leaves")))
+    qtbot.waitUntil(lambda: window.windowTitle().startswith("Waiting – "), timeout=WAIT_MS)
+    assert window._job_line.text() == "Training is waiting"
+    assert window.train_page.sentence() == "The folder is gone. Connect it again."
+    assert visible_button(window, "Stop").isEnabled()
+    back.touch()
+    qtbot.waitUntil(lambda: window.windowTitle().startswith("0 % – "), timeout=WAIT_MS)
+    assert window._job_line.text() == "Reading: 1 of 4"
+    assert window.train_page.sentence().startswith("Getting ready.")
+
+
+def test_a_run_that_is_trained_elsewhere_is_shown_until_it_is_free(qtbot, window, tmp_path):
+    run = interrupted_run(tmp_path)
+    window._held.setInterval(20)
+    with run.held():
+        window.set_run(run)
+        assert "being trained by another window or command" in window.train_page.sentence()
+        window.show_page("train")
+        assert not [found for found in window.train_page.findChildren(QPushButton) if "Go on" in found.text()
+                    and found.isVisible()]  # fmt: skip
+        assert not window._jobs.jobs(), "nothing is judged while somebody else writes to the run"
+        window.show_page("results")
+        assert "trained elsewhere" in window.pages["results"].findChild(StatePanel).text()
+        run.events_file.write_bytes(b"".join(encode_event(event) for event in fine_tune_events()))
+    qtbot.waitUntil(lambda: window.train_page.sentence().startswith("Finished."))
+    assert not window._held.isActive()
+
+
+def test_a_training_left_by_closing_is_offered_at_the_next_start(qtbot, worker_that, tmp_path):
+    run = interrupted_run(tmp_path)
+    begins = 'say(event="progress", what="On", done=0, total=0)\nsys.stdin.readline()\n'
+    ended = encode_event(RunEnded(status="stopped", val_accuracy=0.9)).decode()
+    stops = f"open({str(run.events_file)!r}, 'a').write({ended!r})\nsay(event='job_ended', status='stopped')\n"
+    first = make_window(qtbot, worker_that(begins + stops))
+    first._train(Resume(run=str(run.path)))
+    qtbot.waitUntil(lambda: first._job_line.text() == "On …", timeout=WAIT_MS)
+    answer("Pause and close")
+    assert first.close()
+    second = make_window(qtbot, worker_that(TRAINING))
+    qtbot.waitUntil(lambda: any(offer.isVisible() for offer in second.start_page.findChildren(Offer)), timeout=WAIT_MS)
+    QTest.mouseClick(visible_button(second, "Continue"), LEFT)
+    qtbot.waitUntil(lambda: second.windowTitle().startswith("75 % – Leaves"), timeout=WAIT_MS)
+    second.show_page("start")
+    third = make_window(qtbot, worker_that(TRAINING))
+    with qtbot.waitSignal(third.start_page._background.done):
+        third.start_page.refresh()
+    assert not third.start_page.findChildren(Offer), "it is gone on with"
 
 
 def test_size_and_colours_are_remembered(qtbot, qapp):

@@ -102,7 +102,7 @@ def test_what_was_decided_is_taken_up_again_and_can_be_dropped(qtbot, opened, tm
     with qtbot.waitSignal(again.dealt):
         QTest.mouseClick(button(again, "Start afresh"), LEFT)
     assert again.message() == "24 pictures in 2 classes."
-    assert load_setup([folder]) == DatasetSetup()
+    assert load_setup([folder]) == (DatasetSetup(), [])
 
 
 def test_a_flat_folder_leads_to_the_set_up_and_from_there_on(qtbot, opened, tmp_path):

@@ -9,18 +9,23 @@ import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPlainTextEdit, QPushButton
 
 from tests.factories import class_folders
 from tests.gui.drops import drop
+from tlstudio.core import unexpected
 from tlstudio.core.dataset import scan
-from tlstudio.core.events import RunEnded, RunStarted, encode_event
+from tlstudio.core.events import EpochEnded, RunEnded, RunStarted, encode_event
+from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import data_dir, runs_dir
 from tlstudio.core.plan import Augmentation, Plan
+from tlstudio.core.run_history import trashed
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.core.split import split
+from tlstudio.gui.dialogs import ErrorsDialog
 from tlstudio.gui.pages.start_page import StartPage, recent_runs
 from tlstudio.gui.widgets.drop_zone import DropZone
+from tlstudio.gui.widgets.offer import Offer
 
 WAIT_MS = 20_000
 
@@ -155,3 +160,128 @@ def test_runs_that_ended_early_or_cannot_be_read_do_no_harm(tmp_path):
     assert only.run.path.name == "Cut off"
     assert only.outcome == "The training was not finished"
     assert only.pictures == "12 pictures in 2 classes"
+
+
+EPOCH = EpochEnded(
+    stage="fine-tune", epoch=2, epochs=5, train_loss=0.1, train_accuracy=1.0, val_loss=None, val_accuracy=None,
+    images_per_second=None,
+)  # fmt: skip
+
+
+def offers(qtbot, page: StartPage, count: int) -> list[str]:
+    """Read the runs anew; return what is offered once so many offers are there."""
+    page.refresh()
+    qtbot.waitUntil(lambda: len(sentences(page)) == count, timeout=WAIT_MS)
+    return sentences(page)
+
+
+def sentences(page: StartPage) -> list[str]:
+    return [offer.findChild(QLabel).text() for offer in page.findChildren(Offer) if offer.isVisible()]
+
+
+def interrupted(folder, name: str, *, model: bool = False) -> RunFolder:
+    run = a_run(folder, name, None)
+    with run.events_file.open("ab") as log:
+        log.write(encode_event(EPOCH))
+    if model:
+        run.model_file.write_bytes(b"weights")
+    return run
+
+
+def test_an_interrupted_run_is_offered_in_words_and_can_be_continued(page, qtbot, two_classes):
+    run = interrupted(two_classes, "leaves")
+    assert offers(qtbot, page, 1) == [
+        "The training of “leaves” was interrupted. Stage “fine-tune”, epoch 2 of 5, is done and safe."
+    ]
+    assert not any(found.text() == "Show result so far" for found in page.findChildren(QPushButton))
+    with qtbot.waitSignal(page.resume_requested) as asked:
+        QTest.mouseClick(button(page, "Continue"), Qt.MouseButton.LeftButton)
+    assert asked.args == [Resume(run=str(run.path))]
+
+
+def test_a_paused_run_says_why_and_shows_its_result_so_far(page, qtbot, two_classes):
+    run = interrupted(two_classes, "leaves", model=True)
+    with run.events_file.open("ab") as log:
+        log.write(encode_event(RunEnded(status="paused", cause="disk-full", what="The disk is full.")))
+    assert offers(qtbot, page, 1)[0].startswith("The training of “leaves” is paused. The disk is full.")
+    with qtbot.waitSignal(page.run_chosen) as chosen:
+        QTest.mouseClick(button(page, "Show result so far"), Qt.MouseButton.LeftButton)
+    assert chosen.args[0].path == run.path
+
+
+def test_a_discarded_run_goes_to_the_trash_and_comes_back(page, qtbot, two_classes):
+    run = interrupted(two_classes, "leaves")
+    offers(qtbot, page, 1)
+    QTest.mouseClick(button(page, "Discard"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: sentences(page) == [], timeout=WAIT_MS)
+    assert page.message() == "“leaves” was moved to the trash."
+    assert not run.path.exists() and len(trashed()) == 1
+    QTest.mouseClick(button(page, "Undo"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(sentences(page)) == 1, timeout=WAIT_MS)
+    assert run.plan_file.is_file() and not trashed()
+    assert not button(page, "Undo").isVisible() and page.message() == ""
+
+
+def test_what_this_window_trains_is_not_offered(page, qtbot, two_classes):
+    run = interrupted(two_classes, "leaves")
+    offers(qtbot, page, 1)
+    page.leave_out(run.path)
+    qtbot.waitUntil(lambda: sentences(page) == [], timeout=WAIT_MS)
+    page.leave_out(None)
+    qtbot.waitUntil(lambda: len(sentences(page)) == 1, timeout=WAIT_MS)
+
+
+def test_tab_goes_through_the_page_from_top_to_bottom(page, qtbot, two_classes):
+    interrupted(two_classes, "leaves")
+    offers(qtbot, page, 1)
+    page.activateWindow()
+    wanted = [
+        button(page, "Continue"),
+        button(page, "Discard"),
+        zone_of(page),
+        button(page, "Try with sample pictures"),
+    ]
+    wanted[0].setFocus()
+    reached = []
+    for _ in wanted:
+        reached.append(QApplication.focusWidget())
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    assert reached == wanted
+
+
+def test_of_many_interrupted_runs_the_newest_are_offered(page, qtbot, two_classes):
+    for number in range(5):
+        interrupted(two_classes, f"run {number}")
+    assert offers(qtbot, page, 3)[2] == "3 more trainings were interrupted."
+    with qtbot.waitSignal(page.page_requested) as asked:
+        QTest.mouseClick(button(page, "Show all runs"), Qt.MouseButton.LeftButton)
+    assert asked.args == ["runs"]
+
+
+def test_unexpected_errors_are_shown_once_and_as_plain_text(page, qtbot):
+    page.tell_unexpected(False)
+    assert sentences(page) == []
+    unexpected.note("<b>trouble</b>")
+    page.tell_unexpected(True)
+    qtbot.waitUntil(lambda: bool(sentences(page)))
+    assert sentences(page) == ["The app ended unexpectedly last time. Your pictures and runs are safe."]
+    QTest.mouseClick(button(page, "Show what happened"), Qt.MouseButton.LeftButton)
+    dialog = QApplication.activeModalWidget()
+    assert isinstance(dialog, ErrorsDialog)
+    assert "<b>trouble</b>" in dialog.findChild(QPlainTextEdit).toPlainText()
+    with qtbot.waitSignal(page.report_requested):
+        report = next(found for found in dialog.findChildren(QPushButton) if "Report" in found.text())
+        QTest.mouseClick(report, Qt.MouseButton.LeftButton)
+    assert sentences(page) == []
+    page.tell_unexpected(True)
+    assert page._crash is None, "it was seen"
+
+
+def test_dismissed_errors_do_not_come_back(page, qtbot):
+    unexpected.note("trouble")
+    page.tell_unexpected(False)
+    qtbot.waitUntil(lambda: bool(sentences(page)))
+    assert sentences(page) == ["Something unexpected happened last time. Your pictures and runs are safe."]
+    QTest.mouseClick(button(page, "Dismiss"), Qt.MouseButton.LeftButton)
+    page.tell_unexpected(False)
+    assert page._crash is None and "trouble" in unexpected.noted()

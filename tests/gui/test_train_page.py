@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, QSettings, Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter, QWheelEvent
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QProgressBar, QPushButton, QToolButton, QWidget
 
 from tests.gui.run_files import HEAD_STAGE, TUNE_STAGE, batch, choose, epoch, fine_tune_events, run_folder, started
-from tlstudio.core.events import JobEnded, Progress, RunEnded, WeightsSaved
+from tlstudio.core.durable import write_json
+from tlstudio.core.events import JobEnded, Progress, RunEnded, Waiting, WeightsSaved
 from tlstudio.core.jobs import Resume, Train
-from tlstudio.core.paths import settings_file
-from tlstudio.gui import theme
+from tlstudio.gui import remembered, theme
 from tlstudio.gui.pages.train_page import TrainPage
 from tlstudio.gui.widgets.curves import Curves, GrowingPoints
 from tlstudio.gui.widgets.figure import Figure
@@ -236,8 +237,7 @@ def test_plot_is_saved_and_its_folder_remembered(page, qtbot, tmp_path, ending):
             QSvgRenderer(str(target)).render(painter)
         colours = {drawing.pixelColor(x, y).name() for x in range(drawing.width()) for y in range(drawing.height())}
         assert {theme.current().train.lower(), theme.current().val.lower()} <= colours
-    settings = QSettings(str(settings_file()), QSettings.Format.IniFormat)
-    assert settings.value("folders/plots") == str(target.parent)
+    assert remembered.folder("plots", tmp_path) == target.parent
 
 
 def test_plots_follow_the_scheme(page, qtbot, tmp_path):
@@ -380,3 +380,95 @@ def test_a_training_that_was_cut_off_can_be_gone_on_with(page, qtbot, tmp_path):
     assert asked.args == [Resume(run=str(run.path))]
     page.set_run(run_folder(tmp_path / "whole", fine_tune_events()))
     assert not go_on.isVisible()
+
+
+def test_waiting_is_said_and_what_was_said_before_comes_back(page, qtbot):
+    page.begin(JOB)
+    for event in (started(), HEAD_STAGE, epoch("head", 1, 0.86, best=True), TUNE_STAGE, batch(2, 0.7)):
+        page.receive(event)
+    full = Waiting(
+        cause="disk-full", what="The disk is full.", hint="Free 300 MB; the training then goes on by itself."
+    )
+    for _ in range(2):
+        page.receive(full)
+    bar = page._progress.findChild(QProgressBar)
+    assert page.sentence() == "The disk is full. Free 300 MB; the training then goes on by itself."
+    assert (bar.minimum(), bar.maximum()) == (0, 0) and "Waiting …" in texts(page)
+    assert button(page, "Stop").isEnabled()
+    page.receive(batch(4, 0.65))
+    assert page.sentence() == TUNE_STAGE.sentence
+    assert bar.maximum() > 0
+    page.receive(full)
+    with qtbot.waitSignal(page.stop_requested):
+        qtbot.mouseClick(button(page, "Stop"), Qt.MouseButton.LeftButton)
+    page.receive(batch(4, 0.65))
+    assert page.sentence().startswith("Stopping")
+
+
+@pytest.mark.parametrize(
+    ("cause", "label", "on_processor"),
+    [
+        ("disk-full", "Go on training", False),
+        ("pictures-gone", "Go on training", False),
+        ("out-of-memory", "Go on training", True),
+        ("device-lost", "Go on training", True),
+        ("diverged", "Go on more gently", False),
+    ],
+)
+def test_a_pause_says_why_and_offers_what_helps(page, qtbot, tmp_path, cause, label, on_processor):
+    ended = RunEnded(status="paused", cause=cause, what="This happened.", hint="Do that.")
+    run = run_folder(tmp_path / "run", [*fine_tune_events()[:-1], ended])
+    write_json(run.plan_file, msgspec.structs.replace(run.plan(), device="cuda"))
+    page.set_run(run)
+    assert page.sentence() == "This happened. Your pictures are untouched. Do that."
+    go_on = button(page, label)
+    with qtbot.waitSignal(page.resume_requested) as asked:
+        qtbot.mouseClick(go_on, Qt.MouseButton.LeftButton)
+    assert asked.args == [Resume(run=str(run.path))]
+    processor = button(page, "Train on the processor")
+    assert processor.isVisible() == on_processor
+    if on_processor:
+        with qtbot.waitSignal(page.resume_requested) as asked:
+            qtbot.mouseClick(processor, Qt.MouseButton.LeftButton)
+        assert asked.args == [Resume(run=str(run.path), device="cpu")]
+
+
+def test_without_a_graphics_card_there_is_nothing_to_do_without(page, tmp_path):
+    ended = RunEnded(status="paused", cause="out-of-memory", what="The memory does not suffice.")
+    page.set_run(run_folder(tmp_path / "run", [*fine_tune_events()[:-1], ended]))
+    assert button(page, "Go on training").isVisible()
+    assert not button(page, "Train on the processor").isVisible()
+
+
+def test_what_the_engine_refuses_before_the_start_can_be_tried_again(page, qtbot, tmp_path):
+    job = Train(folders=("leaves",), run=str(tmp_path / "not there yet"))
+    page.begin(job)
+    full = "This training needs 300 MB, and 20 MB are free."
+    page.receive(JobEnded(status="paused", cause="disk-full", what=full, hint="Free 280 MB."))
+    assert page.sentence() == f"{full} Your pictures are untouched. Free 280 MB."
+    with qtbot.waitSignal(page.resume_requested) as asked:
+        qtbot.mouseClick(button(page, "Try again"), Qt.MouseButton.LeftButton)
+    assert asked.args == [job]
+
+
+def test_a_run_that_is_trained_elsewhere_offers_nothing(page, tmp_path):
+    run = run_folder(tmp_path / "run", [*fine_tune_events()[:-1], RunEnded(status="paused", cause="out-of-memory")])
+    page.set_held(True)
+    page.set_run(run)
+    assert "being trained by another window or command" in page.sentence()
+    assert not button(page, "Go on training").isVisible()
+    assert not button(page, "Train on the processor").isVisible()
+    page.set_held(False)
+    page.set_run(run)
+    assert button(page, "Go on training").isVisible()
+
+
+def test_what_the_app_did_by_itself_stays_said_until_another_run_is_shown(page, tmp_path):
+    run = run_folder(tmp_path / "run", fine_tune_events())
+    page.begin(Resume(run=str(run.path)), "It went on by itself.")
+    for event in fine_tune_events():
+        page.receive(event)
+    page.set_run(run)
+    assert "It went on by itself." in texts(page)
+    page.set_run(run_folder(tmp_path / "other", fine_tune_events()))
+    assert page.explanation() == ""

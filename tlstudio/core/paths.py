@@ -39,9 +39,14 @@ def locks_dir() -> Path:
     return _made("locks")
 
 
+def open_windows_dir() -> Path:
+    """Return the folder in which every open window leaves a mark until it closes."""
+    return _made("open-windows")
+
+
 def settings_file() -> Path:
     """Return the file with window state and remembered folders."""
-    return data_dir() / "settings.ini"
+    return data_dir() / "settings.json"
 
 
 def crash_log() -> Path:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
+from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
@@ -18,33 +17,34 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio import __version__
 from tlstudio.core.paths import crash_log
+from tlstudio.core.problem_report import versions_text
 from tlstudio.gui import theme
-
-SHOWN_PACKAGES = ("torch", "torchvision", "PySide6-Essentials", "numpy", "pillow", "scikit-learn", "onnxruntime")
+from tlstudio.gui.widgets.sentence import Sentence
 
 
 def confirm_close(parent: QWidget, training: bool) -> bool:
-    """Ask whether to stop what runs and close; return True if so."""
+    """Ask whether to leave what runs, and close; return True if so. A training can be gone on with."""
     box = QMessageBox(parent)
     box.setWindowTitle("Close the window?")
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setIcon(QMessageBox.Icon.Question)
     if training:
         box.setText("A training is running.")
-        box.setInformativeText("If you close now, it stops and the best state so far is kept.")
+        box.setInformativeText(
+            "If you close now, it pauses and nothing is lost: the next start offers to go on from exactly there."
+        )
     else:
         box.setText("Work is still being done in the background.")
         box.setInformativeText("If you close now, it stops. Your pictures are untouched.")
-    stop = box.addButton("&Stop and close", QMessageBox.ButtonRole.AcceptRole)
-    keep = QPushButton("&Keep going")
+    leave = box.addButton("&Pause and close" if training else "&Stop and close", QMessageBox.ButtonRole.AcceptRole)
+    keep = QPushButton("&Keep training" if training else "&Keep going")
     keep.setProperty("primary", True)
     box.addButton(keep, QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     box.exec()
-    return box.clickedButton() is stop
+    return box.clickedButton() is leave
 
 
 def show_problem(parent: QWidget | None, what: str, hint: str) -> None:
@@ -65,6 +65,36 @@ def show_unexpected(parent: QWidget | None, summary: str) -> None:
         f"Your pictures and runs are safe. If something looks wrong now, close the window and open it again. "
         f"Details are in {crash_log()} ({summary}).",
     )
+
+
+class ErrorsDialog(QDialog):
+    """What was noted of unexpected errors, as it was written."""
+
+    report_requested = Signal()
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("What happened")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        said = Sentence()
+        said.setText(f"This is for whoever mends the app. It is kept in {crash_log()}, and nothing of it was sent.")
+        shown = QPlainTextEdit(text)
+        shown.setReadOnly(True)
+        shown.setTabChangesFocus(True)
+        shown.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        shown.setAccessibleName("Unexpected errors")
+        report = QPushButton("&Report a problem …")
+        report.clicked.connect(self._report)
+        close = QPushButton("C&lose")
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        _stack(self, (said, shown), (report, close))
+        self.resize(720, 460)
+
+    @Slot()
+    def _report(self) -> None:
+        self.accept()
+        self.report_requested.emit()
 
 
 class AboutDialog(QDialog):
@@ -89,16 +119,7 @@ class AboutDialog(QDialog):
         copy.clicked.connect(self._copy)
         close = QPushButton("C&lose")
         close.clicked.connect(self.accept)
-        buttons = QHBoxLayout()
-        buttons.addWidget(copy)
-        buttons.addStretch()
-        buttons.addWidget(close)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE)
-        layout.setSpacing(theme.SPACE)
-        for part in (title, sentence, versions):
-            layout.addWidget(part)
-        layout.addLayout(buttons)
+        _stack(self, (title, sentence, versions), (copy, close))
         self.resize(460, 380)
 
     @Slot()
@@ -106,12 +127,15 @@ class AboutDialog(QDialog):
         QGuiApplication.clipboard().setText(versions_text())
 
 
-def versions_text() -> str:
-    """Return the versions of everything that matters, one a line."""
-    lines = [f"Transfer Learning Studio {__version__}", f"Python {platform.python_version()}", platform.platform()]
-    for name in SHOWN_PACKAGES:
-        try:
-            lines.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            lines.append(f"{name} is not installed")
-    return "\n".join(lines)
+def _stack(dialog: QDialog, parts: Sequence[QWidget], buttons: tuple[QPushButton, QPushButton]) -> None:
+    """Lay a dialog out: its parts, and below them one button at each side."""
+    row = QHBoxLayout()
+    row.addWidget(buttons[0])
+    row.addStretch()
+    row.addWidget(buttons[1])
+    layout = QVBoxLayout(dialog)
+    layout.setContentsMargins(theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE)
+    layout.setSpacing(theme.SPACE)
+    for part in parts:
+        layout.addWidget(part)
+    layout.addLayout(row)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from typing import IO
@@ -15,9 +15,10 @@ from typing import IO
 import msgspec
 from PySide6.QtCore import QObject, QThread, Signal
 
+from tlstudio.core import unexpected
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import JobEnded, decode_event
-from tlstudio.core.jobs import Job
+from tlstudio.core.jobs import Job, Resume, Train
 from tlstudio.core.paths import crash_log
 
 WORKER_COMMAND = (
@@ -28,6 +29,8 @@ WORKER_COMMAND = (
 STOP_PATIENCE_S = 10.0
 _EXIT_PATIENCE_S = 5.0
 _TAIL_BYTES = 8000
+DIED = "The engine stopped unexpectedly."
+ENDED_BY_SYSTEM = "The system ended the engine, perhaps because the memory was full."
 
 
 class EngineProcess:
@@ -90,6 +93,14 @@ class EngineProcess:
         self._errors.close()
         return tail
 
+    def exit_code(self) -> int | None:
+        """Return the exit code; -N where signal N ended the process, None while it lives."""
+        return self._process.poll()
+
+    def how_it_ended(self) -> str:
+        """Return in words what ended a process that was not to end yet."""
+        return ENDED_BY_SYSTEM if self.exit_code() == -getattr(signal, "SIGKILL", 0) else DIED
+
 
 class EnginePool:
     """Keeps one idle engine process, which imports what it needs while it waits."""
@@ -138,6 +149,7 @@ class EngineThread(QThread):
         self._listening = False
         self._stop_wanted = False
         self._killed = False
+        self._how = DIED
 
     def request_stop(self) -> None:
         """Ask the job to end early; returns at once and may be called from any thread, also before the start."""
@@ -165,7 +177,7 @@ class EngineThread(QThread):
         except StudioError as error:
             ended = JobEnded(status="failed", what=error.what, hint=error.hint)
         except Exception:
-            append_to_crash_log(traceback.format_exc())
+            unexpected.note(traceback.format_exc())
             ended = self._unexpected_end()
         self.received.emit(ended)
 
@@ -185,11 +197,12 @@ class EngineThread(QThread):
         finally:
             with self._lock:
                 self._listening = False
-            if ended is None:
-                process.kill()
+            # What closed its answers is about to end by itself; how it does tells why.
             tail = process.finish()
+            self._how = process.how_it_ended()
         if ended is None and not self._killed:
-            append_to_crash_log(f"{type(self.job).__name__}: the engine process ended without a result.\n{tail}")
+            code = process.exit_code()
+            unexpected.note(f"{type(self.job).__name__}: the engine process ended without a result ({code}).\n{tail}")
         return ended or self._unexpected_end()
 
     def _relay(self, process: EngineProcess) -> JobEnded | None:
@@ -197,7 +210,7 @@ class EngineThread(QThread):
             try:
                 event = decode_event(line)
             except msgspec.DecodeError:
-                append_to_crash_log(f"The engine wrote a line that is no event: {line[:500]!r}")
+                unexpected.note(f"The engine wrote a line that is no event: {line[:500]!r}")
                 continue
             if isinstance(event, JobEnded):
                 return event
@@ -205,19 +218,13 @@ class EngineThread(QThread):
         return None
 
     def _unexpected_end(self) -> JobEnded:
-        if self._killed:
+        with self._lock:
+            stopped = self._stop_wanted
+        if stopped:
             return JobEnded(status="stopped", what="The work was stopped.")
-        return JobEnded(
-            status="failed",
-            what="The engine stopped unexpectedly.",
-            hint=f"Your pictures are untouched. Try again; what the engine said last is in {crash_log()}.",
-        )
-
-
-def append_to_crash_log(text: str) -> None:
-    """Add a dated entry to the file of unexpected errors; a full disk must not make things worse."""
-    try:
-        with crash_log().open("a", encoding="utf-8") as file:
-            file.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text.rstrip()}\n")
-    except OSError as error:
-        print(f"{crash_log()}: {error}", file=sys.stderr)
+        last_words = f"What the engine said last is in {crash_log()}."
+        if isinstance(self.job, Train | Resume):
+            hint = f"What was saved can be gone on with. {last_words}"
+            return JobEnded(status="paused", cause="engine-died", what=self._how, hint=hint)
+        hint = f"Your pictures are untouched. Try again. {last_words}"
+        return JobEnded(status="failed", cause="engine-died", what=self._how, hint=hint)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
-from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, Slot
+import msgspec
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QGuiApplication, QKeySequence, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -24,8 +26,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.errors import StudioError
-from tlstudio.core.events import Event, JobEnded, Progress, RunEnded
+from tlstudio.core.errors import Cause, StudioError
+from tlstudio.core.events import Event, JobEnded, Progress, RunEnded, Waiting
+from tlstudio.core.interrupted import forget_left, remember_left
 from tlstudio.core.jobs import (
     Advise,
     Download,
@@ -43,9 +46,9 @@ from tlstudio.core.jobs import (
     Shortcuts,
     Train,
 )
-from tlstudio.core.paths import settings_file
 from tlstudio.core.runfolder import RunFolder
-from tlstudio.gui import theme, words
+from tlstudio.gui import remembered, theme, words
+from tlstudio.gui.continued_runs import MOST_AN_HOUR, ContinuedRuns
 from tlstudio.gui.dialogs import AboutDialog, confirm_close
 from tlstudio.gui.engine_thread import EnginePool
 from tlstudio.gui.pages.evaluate_page import ResultsPage
@@ -56,8 +59,10 @@ from tlstudio.gui.pages.runs_page import RunsPage
 from tlstudio.gui.pages.start_page import StartPage
 from tlstudio.gui.pages.train_page import TrainPage
 from tlstudio.gui.pages.try_page import TryPage
+from tlstudio.gui.report_dialog import ReportDialog
 from tlstudio.gui.running_jobs import RunningJobs
 from tlstudio.gui.training_share import TrainingShare
+from tlstudio.gui.wizard.options_step import free_name
 from tlstudio.gui.wizard.wizard import TrainingWizard
 
 APP_TITLE = "Transfer Learning Studio"
@@ -90,6 +95,11 @@ JOB_WORDS: dict[type[Job], str] = {
 }
 ASK_BEFORE_STOPPING = (Train, Resume, Predict, Export, Download)
 
+GOES_ON_BY_ITSELF: frozenset[Cause] = frozenset({"engine-died", "device-lost"})
+"""What a new engine process may mend."""
+HELD_MS = 2000
+"""How often the window asks whether a run that is trained elsewhere is free again."""
+
 
 class MainWindow(QMainWindow):
     """Rail, header, pages and status line; runs the pages' jobs and hands events back."""
@@ -103,12 +113,19 @@ class MainWindow(QMainWindow):
         self._run: RunFolder | None = None
         self._share = TrainingShare()
         self._percent: int | None = None
+        self._waiting = False
+        self._continued = ContinuedRuns()
+        self._held = QTimer(self)
+        self._held.setInterval(HELD_MS)
+        self._held.timeout.connect(self._look_whether_free)
         self._has_trained = False
         self._leaving = False
         self.wizard: TrainingWizard | None = None
         self.start_page = StartPage()
         self.start_page.folders_chosen.connect(self.open_wizard)
         self.start_page.table_chosen.connect(self.open_wizard)
+        self.start_page.resume_requested.connect(self._train)
+        self.start_page.report_requested.connect(self._report_problem)
         self.train_page = TrainPage()
         self.train_page.resume_requested.connect(self._train)
         self.pages: dict[str, Page] = {
@@ -127,6 +144,7 @@ class MainWindow(QMainWindow):
             page.job_requested.connect(partial(self._start_job, page))
             page.stop_requested.connect(partial(self._jobs.stop, page))
             page.run_chosen.connect(self._open_run)
+            page.run_gone.connect(partial(self.set_run, None))
             page.page_requested.connect(self.show_page)
         self._rail = QButtonGroup(self)
         self._title = QLabel()
@@ -190,14 +208,24 @@ class MainWindow(QMainWindow):
 
     def set_run(self, run: RunFolder | None) -> None:
         """Show this run on all pages."""
+        self._show_run(run, list(self.pages.values()))
+
+    def _show_run(self, run: RunFolder | None, pages: Sequence[Page]) -> None:
         self._run = run
-        for page in self.pages.values():
+        held = run is not None and not self._trains(run) and run.is_held()
+        for page in pages:
+            page.set_held(held)
             page.set_run(run)
+        if held:
+            self._held.start()
+        else:
+            self._held.stop()
         self._show_header()
         self._show_reachable()
 
+    @Slot()
     def close_now(self) -> None:
-        """Stop all work and close without asking."""
+        """Pause or stop all work and close without asking."""
         self._leaving = True
         self.close()
 
@@ -209,6 +237,10 @@ class MainWindow(QMainWindow):
             return
         self._leaving = True
         self._remember()
+        for job in running:
+            if isinstance(job, Train | Resume):
+                with suppress(StudioError):  # then it is found under Runs, but not offered at the next start
+                    remember_left(RunFolder(Path(job.run)))
         self.hide()
         self._jobs.end_all()
         event.accept()
@@ -227,20 +259,34 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _train(self, job: Train | Resume) -> None:
-        self._share, self._percent = TrainingShare(), 0
-        self.train_page.begin(job)
+        """Train because the user wants to."""
+        if self._percent is not None:
+            self.start_page.say("A training is running. Stop it on the Train page, or let it end, before the next one.")
+            return
+        if isinstance(job, Resume):
+            with suppress(StudioError):  # at worst it is offered once more
+                forget_left(RunFolder(Path(job.run)))
+        elif Path(job.run).exists():  # another window has taken the name, or an attempt left something there
+            folder = Path(job.run).parent
+            job = msgspec.structs.replace(job, run=str(folder / free_name(Path(job.run).name, folder)))
+        self._begin_training(job, "")
+        self.show_page("train")
+
+    def _begin_training(self, job: Train | Resume, why: str) -> None:
+        self._share, self._percent, self._waiting = TrainingShare(), 0, False
+        self.start_page.leave_out(Path(job.run))
+        self.train_page.begin(job, why)
         self._jobs.start(job, self.train_page)
         self._title.setText(Path(job.run).name)
         self._state.setText("The training is running.")
         self._show_window_title()
         self._has_trained = True
         self._show_reachable()
-        self.show_page("train")
 
     @Slot(object, object)
     def _follow_job(self, job: Job, event: Event) -> None:
         if job in self._shown_jobs()[-1:]:
-            self._job_line.setText(_progress_sentence(event) if isinstance(event, Progress) else f"{_name(job)} …")
+            self._job_line.setText(_job_sentence(job, event))
         if isinstance(job, Train | Resume):
             self._follow_training(job, event)
 
@@ -248,18 +294,39 @@ class MainWindow(QMainWindow):
         if self._percent is None:  # the run has ended, and now its process too
             return
         if not isinstance(event, RunEnded | JobEnded):
+            self._waiting = isinstance(event, Waiting)
             self._percent = int(100 * self._share.take(event))
             self._show_window_title()
             return
+        if event.cause in GOES_ON_BY_ITSELF and isinstance(event, RunEnded):
+            return  # its process is about to end, and then a new one may go on
         self._percent = None
-        QApplication.alert(self)
         run = RunFolder(Path(job.run))
-        if run.plan_file.is_file():
-            self.set_run(run)
-            self.start_page.refresh()
-        else:
+        begun = run.plan_file.is_file()
+        if begun and event.cause in GOES_ON_BY_ITSELF and not self._leaving and self._goes_on(run, event.what):
+            return
+        QApplication.alert(self)
+        self.start_page.leave_out(None)
+        if not begun:
             self._state.setText("The training could not begin.")
             self._show_window_title()
+        else:
+            # Where the log does not tell how it ended, the training page keeps what it was told.
+            pages = [page for page in self.pages.values() if page is not self.train_page or isinstance(event, RunEnded)]
+            self._show_run(run, pages)
+
+    def _goes_on(self, run: RunFolder, what: str) -> bool:
+        """Go on with a run in a new engine process, unless that was done too often."""
+        count = self._continued.take(str(run.path))
+        if not count:
+            self.train_page.explain(
+                f"The training went on by itself {MOST_AN_HOUR} times within an hour. Now it waits for you: close "
+                "other programs, or restart the computer, then go on."
+            )
+            return False
+        why = f"{what} Nothing is lost: the training goes on by itself from its last saved state"
+        self._begin_training(Resume(run=str(run.path)), f"{why} ({count} of at most {MOST_AN_HOUR} times an hour).")
+        return True
 
     @Slot()
     def _show_jobs(self) -> None:
@@ -281,6 +348,16 @@ class MainWindow(QMainWindow):
     def _is_training(self) -> bool:
         return any(isinstance(job, Train | Resume) for job in self._jobs.jobs())
 
+    def _trains(self, run: RunFolder) -> bool:
+        """Return whether this very window trains the run."""
+        return any(isinstance(job, Train | Resume) and Path(job.run) == run.path for job in self._jobs.jobs())
+
+    @Slot()
+    def _look_whether_free(self) -> None:
+        """Show the run anew as soon as nobody else trains it."""
+        if self._run is None or not self._run.is_held():
+            self.set_run(self._run)
+
     def _show_header(self) -> None:
         title, state = APP_TITLE, "Drop a folder of pictures to begin, or open a run."
         if self._run is not None:
@@ -296,7 +373,8 @@ class MainWindow(QMainWindow):
         self._show_window_title()
 
     def _show_window_title(self) -> None:
-        parts = [] if self._percent is None else [f"{self._percent} %"]
+        parts = ["Waiting"] if self._waiting and self._percent is not None else []
+        parts += [] if self._percent is None else [f"{self._percent} %"]
         title = self._title.text()
         parts += [APP_TITLE] if title == APP_TITLE else [title, APP_TITLE]
         self.setWindowTitle(" – ".join(parts))
@@ -380,7 +458,9 @@ class MainWindow(QMainWindow):
             action.setData(scheme)
             view.addAction(action)
         self.schemes.triggered.connect(self._choose_scheme)
-        about = self.menuBar().addMenu("&Help").addAction("&About", self._show_about)
+        support = self.menuBar().addMenu("&Help")
+        support.addAction("&Report a problem …", self._report_problem)
+        about = support.addAction("&About", self._show_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
 
     @Slot()
@@ -390,48 +470,50 @@ class MainWindow(QMainWindow):
 
     @Slot(QAction)
     def _choose_scheme(self, action: QAction) -> None:
-        self._settings().setValue("window/scheme", action.data())
+        remembered.remember_choice("scheme", action.data())
         theme.apply(cast(QApplication, QGuiApplication.instance()), action.data())
 
     @Slot()
     def _show_about(self) -> None:
         AboutDialog(self).open()
 
-    def _settings(self) -> QSettings:
-        return QSettings(str(settings_file()), QSettings.Format.IniFormat)
+    @Slot()
+    def _report_problem(self) -> None:
+        ReportDialog(self._run, self).open()
 
     def _restore(self) -> None:
-        settings = self._settings()
-        geometry, state = settings.value("window/geometry"), settings.value("window/state")
         self.resize(1180, 780)
-        if isinstance(geometry, QByteArray):
-            self.restoreGeometry(geometry)
-        if isinstance(state, QByteArray):
-            self.restoreState(state)
+        self.restoreGeometry(remembered.arrangement("window geometry"))
+        self.restoreState(remembered.arrangement("window state"))
         scheme = saved_scheme()
         for action in self.schemes.actions():
             action.setChecked(action.data() == scheme)
 
     def _remember(self) -> None:
-        settings = self._settings()
-        settings.setValue("window/geometry", self.saveGeometry())
-        settings.setValue("window/state", self.saveState())
+        remembered.remember_arrangement("window geometry", self.saveGeometry())
+        remembered.remember_arrangement("window state", self.saveState())
 
 
 def saved_scheme() -> theme.Scheme:
     """Return the colours the user chose last."""
-    value = QSettings(str(settings_file()), QSettings.Format.IniFormat).value("window/scheme", "system")
-    return value if value in ("system", "light", "dark") else "system"
+    chosen = remembered.choice("scheme", "system")
+    return cast(theme.Scheme, chosen) if chosen in get_args(theme.Scheme) else "system"
 
 
 def _name(job: Job) -> str:
     return JOB_WORDS[type(job)]
 
 
-def _progress_sentence(event: Progress) -> str:
-    if not event.total:
-        return f"{event.what} …"
-    return f"{event.what}: {event.done:,} of {event.total:,}"
+def _job_sentence(job: Job, event: Event) -> str:
+    match event:
+        case Waiting():
+            return f"{_name(job)} is waiting"
+        case Progress(total=total) if total:
+            return f"{event.what}: {event.done:,} of {event.total:,}"
+        case Progress():
+            return f"{event.what} …"
+        case _:
+            return f"{_name(job)} …"
 
 
 def _rule(horizontal: bool) -> QFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 
 import numpy as np
@@ -12,13 +13,6 @@ from tlstudio.core.results import Interval
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-HEAD_TITLES = {
-    "linear": "Linear",
-    "svm": "Support vector machine",
-    "svm-rbf": "SVM with curved borders (RBF)",
-    "mlp": "Small neural network",
-    "conv": "Small convolutional network",
-}
 _STAGES = {facts.name: facts.title.lower() for facts in (*REGIMES, SCRATCH)}
 
 
@@ -70,6 +64,11 @@ def duration(seconds: float) -> str:
 
 def _about(count: int, unit: str, one: str) -> str:
     return f"about {one}" if count <= 1 else f"about {count} {unit}s"
+
+
+def moment(time_s: float) -> str:
+    """Return a moment, in seconds since 1970, as "2026-11-21 09:30" of the clock on the wall."""
+    return f"{datetime.datetime.fromtimestamp(time_s):%Y-%m-%d %H:%M}"
 
 
 def disk_size(count: int) -> str:

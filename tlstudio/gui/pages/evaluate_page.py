@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.durable import read_json, write_json
+from tlstudio.core.durable import write_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, JobEnded, Progress, RunEnded
 from tlstudio.core.jobs import Evaluate
@@ -44,6 +44,7 @@ class ResultsPage(Page):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._run: RunFolder | None = None
+        self._held = False
         self._evaluation: Evaluation | None = None
         self._judged: RunFolder | None = None
         """The run that a job judges now."""
@@ -74,6 +75,9 @@ class ResultsPage(Page):
         self._states.addWidget(self._done)
         self.set_run(None)
 
+    def set_held(self, held: bool) -> None:
+        self._held = held
+
     def set_run(self, run: RunFolder | None) -> None:
         self._run = run
         self._evaluation = None
@@ -81,8 +85,13 @@ class ResultsPage(Page):
         self._states.setCurrentWidget(self._state)
         if run is None:
             self._state.say("Nothing to judge yet", "Train a classifier first. How good it is appears here.", START)
-        elif run.evaluation_file.is_file():
+        elif run.is_judged():
             self._read()
+        elif self._held:
+            self._state.say(
+                "This run is being trained elsewhere",
+                "Another window or command is training it. Its results appear here when that has ended.",
+            )
         elif run.model_file.is_file():
             self._ask_for_evaluation()
         else:
@@ -147,7 +156,7 @@ class ResultsPage(Page):
         assert self._run is not None
         run = self._run
         self._state.work("Opening the results", "", "Reading")
-        self._background.start(run, lambda: (read_json(run.evaluation_file, Evaluation), _how_it_ended(run)))
+        self._background.start(run, lambda: (run.record(run.evaluation_file, Evaluation), _how_it_ended(run)))
 
     def _ask_for_evaluation(self) -> None:
         self._state.work(

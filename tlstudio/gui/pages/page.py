@@ -22,12 +22,17 @@ class Page(QWidget):
     """The user wants this page's job to end early."""
     run_chosen = Signal(object)
     """A RunFolder the user wants to see in all pages."""
+    run_gone = Signal()
+    """The run that the pages show is no longer where it was."""
     page_requested = Signal(str)
     """The user wants to go to the page of that name: start, pictures, train, results, try, export, runs."""
 
     @Slot(object)
     def receive(self, event: Event) -> None:
         """Take one event of this page's job."""
+
+    def set_held(self, held: bool) -> None:
+        """Know, before `set_run`, whether another window or command is training that run: nothing may be written."""
 
     def set_run(self, run: RunFolder | None) -> None:
         """Show this run from now on, or the empty state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -20,20 +21,30 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from tlstudio.core import unexpected
 from tlstudio.core.errors import StudioError
+from tlstudio.core.interrupted import Interrupted, interrupted_runs
+from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import data_dir, runs_dir
+from tlstudio.core.run_history import Trashed, restore, trash
 from tlstudio.core.runfolder import RunFolder, runs_in
 from tlstudio.core.sample_pictures import draw_sample_pictures
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.background import Background
+from tlstudio.gui.dialogs import ErrorsDialog
 from tlstudio.gui.pages.page import Page
 from tlstudio.gui.widgets.drop_zone import DropZone, folders_and_archives, tables
+from tlstudio.gui.widgets.offer import Offer
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
 CARDS = 8
 CARD_COLUMNS = 2
 CARD_THUMBNAILS = 6
 CARD_THUMBNAIL_PX = 48
+OFFERED_RUNS = 2
+CONTINUE, SHOW_RESULT, DISCARD = "Continue", "Show result so far", "Discard"
+SHOW_RUNS = "Show all runs"
+SHOW_ERRORS = "Show what happened"
 
 
 class RecentRun(msgspec.Struct, frozen=True):
@@ -52,6 +63,10 @@ class StartPage(Page):
     """A tuple of folders, or of one archive, that the user wants to teach from."""
     table_chosen = Signal(object, str)
     """(a tuple of folders, a table that may tell the classes of the pictures in them)."""
+    resume_requested = Signal(object)
+    """The core.jobs.Resume of an interrupted run."""
+    report_requested = Signal()
+    """The user wants to report a problem."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -68,6 +83,15 @@ class StartPage(Page):
         self._samples.clicked.connect(self._draw_samples)
         self._background = Background(self)
         self._background.done.connect(self._show_result)
+        self._offers = QVBoxLayout()
+        self._offers.setSpacing(theme.SPACE_INSIDE)
+        self._crash: Offer | None = None
+        self._interrupted: list[Offer] = []
+        self._left_out: Path | None = None
+        self._discarded: Trashed | None = None
+        self._undo = QPushButton("&Undo")
+        self._undo.setAccessibleDescription("Takes the run out of the trash again.")
+        self._undo.clicked.connect(self._restore_discarded)
         self._recent_title = QLabel("Recent runs")
         self._recent_title.setProperty("role", "section")
         self._cards: list[_RunCard] = []
@@ -81,13 +105,30 @@ class StartPage(Page):
         self._show_recent([])
 
     def refresh(self) -> None:
-        """Read the recent runs again."""
+        """Read again which runs there are, and which of them were interrupted."""
         self._background.start("recent", lambda: recent_runs(runs_dir()))
+        self._background.start("interrupted", lambda: interrupted_runs(runs_dir()))
+
+    def leave_out(self, run: Path | None) -> None:
+        """Never offer the run that this very window trains, also while its engine is still getting ready."""
+        self._left_out = run
+        self.refresh()
 
     def say(self, sentence: str) -> None:
         """Show a sentence below the drop zone, or none."""
         self._message.setText(sentence)
         self._message.setVisible(bool(sentence))
+        self._undo.hide()
+
+    def tell_unexpected(self, ended: bool) -> None:
+        """Offer to show what the user has not seen of unexpected errors; `ended`: a window ended without closing."""
+        if not unexpected.unseen():
+            return
+        sentence = "The app ended unexpectedly last time." if ended else "Something unexpected happened last time."
+        self._crash = Offer(f"{sentence} Your pictures and runs are safe.", (SHOW_ERRORS, "Dismiss"))
+        self._crash.chosen.connect(self._answer_crash)
+        self._offers.insertWidget(0, self._crash)
+        self._order_focus()
 
     def message(self) -> str:
         """Return the sentence below the drop zone."""
@@ -138,8 +179,77 @@ class StartPage(Page):
                 self.say(str(result))
             case Path():
                 self.folders_chosen.emit((result,))
+            case Trashed():
+                self.say(f"“{Path(result.came_from).name}” was moved to the trash.")
+                self._discarded = result
+                self._undo.show()
+                self.refresh()
+            case RunFolder():
+                self.say("")
+                self.refresh()
+            case list() if key == "interrupted":
+                self._show_interrupted(result)
             case list():
                 self._show_recent(result)
+
+    def _show_interrupted(self, found: list[Interrupted]) -> None:
+        for offer in self._interrupted:
+            _take_away(offer)
+        self._interrupted = []
+        found = [interrupted for interrupted in found if interrupted.run.path != self._left_out]
+        for interrupted in found[:OFFERED_RUNS]:
+            has_model = interrupted.run.model_file.is_file()
+            offer = Offer(interruption(interrupted), (CONTINUE, *((SHOW_RESULT,) if has_model else ()), DISCARD))
+            offer.setProperty("run", str(interrupted.run.path))
+            offer.chosen.connect(self._answer_interrupted)
+            self._interrupted.append(offer)
+        if len(found) > OFFERED_RUNS:
+            more = len(found) - OFFERED_RUNS
+            offer = Offer(f"{more:,} more training{' was' if more == 1 else 's were'} interrupted.", (SHOW_RUNS,))
+            offer.chosen.connect(self._show_runs)
+            self._interrupted.append(offer)
+        for offer in self._interrupted:
+            self._offers.addWidget(offer)
+        self._order_focus()
+
+    def _order_focus(self) -> None:
+        """Let Tab go through the page from top to bottom, whatever was added last."""
+        offers = ([self._crash] if self._crash else []) + self._interrupted
+        buttons = [button for offer in offers for button in offer.findChildren(QPushButton)]
+        for one, next_one in pairwise((*buttons, self._zone, self._undo, self._samples, self._choose, *self._cards)):
+            QWidget.setTabOrder(one, next_one)
+
+    @Slot(str)
+    def _answer_interrupted(self, answer: str) -> None:
+        run = RunFolder(Path(self.sender().property("run")))
+        if answer == CONTINUE:
+            self.resume_requested.emit(Resume(run=str(run.path)))
+        elif answer == SHOW_RESULT:
+            self.run_chosen.emit(run)
+        else:
+            self._background.start("discard", lambda: trash(run))
+
+    @Slot()
+    def _restore_discarded(self) -> None:
+        discarded, self._discarded = self._discarded, None
+        self._undo.hide()
+        if discarded is not None:
+            self._background.start("restore", lambda: restore(discarded))
+
+    @Slot()
+    def _show_runs(self) -> None:
+        self.page_requested.emit("runs")
+
+    @Slot(str)
+    def _answer_crash(self, answer: str) -> None:
+        assert self._crash is not None
+        if answer == SHOW_ERRORS:
+            dialog = ErrorsDialog(unexpected.unseen(), self)
+            dialog.report_requested.connect(self.report_requested)
+            dialog.open()
+        unexpected.mark_seen()
+        _take_away(self._crash)
+        self._crash = None
 
     def _show_recent(self, recent: list[RecentRun]) -> None:
         for card in self._cards:
@@ -149,6 +259,7 @@ class StartPage(Page):
         for position, card in enumerate(self._cards):
             card.chosen.connect(self.run_chosen)
             self._grid.addWidget(card, position // CARD_COLUMNS, position % CARD_COLUMNS)
+        self._order_focus()
         self._recent.setVisible(bool(recent))
         self._recent_title.setVisible(bool(recent))
         self._zone.set_compact(bool(recent))
@@ -171,8 +282,13 @@ class StartPage(Page):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE_PAGE, theme.SPACE_PAGE)
         layout.setSpacing(theme.SPACE)
+        said = QHBoxLayout()
+        said.setSpacing(theme.SPACE_INSIDE)
+        said.addWidget(self._message, 1)
+        said.addWidget(self._undo)
+        layout.addLayout(self._offers)
         layout.addWidget(self._zone, 3)
-        layout.addWidget(self._message)
+        layout.addLayout(said)
         layout.addLayout(buttons)
         layout.addWidget(self._recent_title)
         layout.addWidget(self._recent, 4)
@@ -221,6 +337,11 @@ class _RunCard(QPushButton):
         self.chosen.emit(self._run)
 
 
+def _take_away(offer: Offer) -> None:
+    offer.hide()
+    offer.deleteLater()
+
+
 def recent_runs(folder: Path) -> list[RecentRun]:
     """Return what the cards say about the newest runs in a folder; a run that cannot be read is left out."""
     found = []
@@ -246,6 +367,20 @@ def recent_runs(folder: Path) -> list[RecentRun]:
             )
         )
     return found
+
+
+def interruption(found: Interrupted) -> str:
+    """Return in words which training was interrupted, how, and how far it is."""
+    if found.ended is None:
+        how = f"The training of “{found.name}” was interrupted."
+    elif found.ended.status == "stopped":
+        how = f"The training of “{found.name}” was paused when the window was closed."
+    else:
+        how = f"The training of “{found.name}” is paused. {found.ended.what}"
+    if found.epoch is None:
+        return f"{how} It had only just begun."
+    stage, epoch = words.stage(found.epoch.stage), found.epoch
+    return f"{how} Stage “{stage}”, epoch {epoch.epoch} of {epoch.epochs}, is done and safe."
 
 
 def sample_folder(folder: Path) -> Path:

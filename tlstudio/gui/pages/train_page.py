@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
@@ -17,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import Cause, StudioError
 from tlstudio.core.events import (
     BatchEnded,
     EpochEnded,
@@ -28,6 +29,7 @@ from tlstudio.core.events import (
     RunEnded,
     RunStarted,
     StageStarted,
+    Waiting,
     WeightsSaved,
 )
 from tlstudio.core.jobs import Resume, Train
@@ -50,6 +52,24 @@ VAL_EXPLAINED = (
     "Val pictures judge; they choose nothing. The best epoch is chosen on pictures held out of the training part."
 )
 ENDED_EARLY = "It ended early."
+STOP_EXPLAINED = (
+    "Ends the training now and keeps the best state so far. It can go on from exactly there at any time, also after a "
+    "restart."
+)
+GO_ON_EXPLAINED = "Goes on exactly where this training was left."
+GO_ON: dict[Cause, tuple[str, str]] = {
+    "diverged": (
+        "Go on more gently",
+        "Goes on from the last good state with a tenth of the learning rate.",
+    ),
+}
+"""What the button says, and what it explains, where going on is not quite that."""
+ON_PROCESSOR: frozenset[Cause] = frozenset({"out-of-memory", "device-lost"})
+"""What can be got round by training without the graphics card."""
+HELD = (
+    "This run is being trained by another window or command. What it logged so far is shown here; the rest follows "
+    "when that training has ended."
+)
 HEAD_KEPT = "On pictures held out to choose, fine-tuning was not clearly better than the new head alone."
 
 
@@ -72,13 +92,17 @@ class TrainPage(Page):
     """Large figures, curves, one sentence of what is happening, and Stop."""
 
     resume_requested = Signal(object)
-    """The core.jobs.Resume that goes on with the run in view."""
+    """The core.jobs.Resume that goes on with the run in view, or the Train that is to be tried again."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._folder: RunFolder | None = None
+        self._job: Train | Resume | None = None
+        """What a press on the button to go on asks for."""
+        self._held = False
+        self._waiting = False
         self._live = False
         self._ended = False
+        self._said_before = ""
         self._started: RunStarted | None = None
         self._saved: WeightsSaved | None = None
         self._last: EpochEnded | None = None
@@ -96,9 +120,11 @@ class TrainPage(Page):
         self._time = Figure("Time left")
         self._speed = Figure("Pictures a second")
         self._stop = QPushButton("Stop")
-        self._stop.setToolTip("Ends the training now. The best state so far is kept.")
+        self._stop.setToolTip(STOP_EXPLAINED)
         self._stop.setAccessibleDescription(self._stop.toolTip())
         self._stop.clicked.connect(self._ask_to_stop)
+        self._continued = Sentence("muted")
+        self._continued.hide()
         self._sentence = Sentence("lead")
         self._detail = Sentence("muted")
         self._explained = Sentence("muted")
@@ -121,10 +147,12 @@ class TrainPage(Page):
         self._reset_zoom.clicked.connect(self._curves.reset_zoom)
         self._save = QPushButton("Save plot …")
         self._save.clicked.connect(self._choose_plot_file)
-        self._resume = QPushButton("Go on training")
-        self._resume.setToolTip("Goes on exactly where this training was left.")
-        self._resume.setAccessibleDescription(self._resume.toolTip())
+        self._resume = QPushButton()
         self._resume.clicked.connect(self._ask_to_resume)
+        self._on_processor = QPushButton("Train on the processor")
+        self._on_processor.setToolTip("Goes on from the same state without the graphics card: slower, but it fits.")
+        self._on_processor.setAccessibleDescription(self._on_processor.toolTip())
+        self._on_processor.clicked.connect(self._ask_for_processor)
         self._next = QPushButton("See the results")
         self._next.setProperty("primary", True)
         self._next.clicked.connect(self._go_to_results)
@@ -133,10 +161,12 @@ class TrainPage(Page):
         self._forget()
         self._states.setCurrentWidget(self._empty)
 
-    def begin(self, job: Train | Resume) -> None:
-        """Show a run that has been asked for and has said nothing yet."""
+    def begin(self, job: Train | Resume, why: str = "") -> None:
+        """Show a run that has been asked for and has said nothing yet; `why`, if nobody pressed a button for it."""
         self._forget()
         self._live = True
+        self._job = job
+        self.explain(why)
         self._stop.setText("Stop")
         self._stop.setEnabled(True)
         self._stop.show()
@@ -146,14 +176,25 @@ class TrainPage(Page):
         self._quiet.start()
         self._states.setCurrentWidget(self._run)
 
+    def explain(self, why: str) -> None:
+        """Say what the app did with this run by itself, for as long as the run is in view; "" for nothing."""
+        self._continued.setText(why)
+        self._continued.setVisible(bool(why))
+
+    def set_held(self, held: bool) -> None:
+        self._held = held
+
     def set_run(self, run: RunFolder | None) -> None:
         """Replay a run from its log. A live run stays in view until its job has ended."""
         if self._live:
             return
+        if run is None or self._job is None or Path(self._job.run) != run.path:
+            self.explain("")
         self._forget()
         if run is None:
             self._states.setCurrentWidget(self._empty)
             return
+        self._job = Resume(run=str(run.path))
         self._states.setCurrentWidget(self._run)
         try:
             for event in run.events():
@@ -162,12 +203,15 @@ class TrainPage(Page):
             self._fail(error.what, error.hint)
             return
         self._curves.draw()
-        self._folder = run
-        self._resume.setVisible(not self._finished)
-        if not self._ended:
+        if self._held:
+            self._sentence.setText(HELD)
+            self._resume.hide()
+            self._on_processor.hide()
+        elif not self._ended:
             self._sentence.setText(
                 "This training was cut off. What it had learned is safe, and it can go on from there."
             )
+            self._offer_to_go_on("")
 
     @Slot(object)
     def receive(self, event: Event) -> None:
@@ -175,7 +219,11 @@ class TrainPage(Page):
         share = self._share.take(event)
         if self._live:
             self._quiet.start()
+        if self._waiting:
+            self._go_on_after_waiting()
         match event:
+            case Waiting():
+                self._wait(event)
             case RunStarted():
                 self._started = event
                 self._explained.setVisible(len(event.stages) > 1)
@@ -195,7 +243,6 @@ class TrainPage(Page):
             case Notice():
                 self._detail.setText(f"{event.what} {event.hint}".strip())
             case RunEnded():
-                self._finished = event.status == "finished"
                 self._show_end(event)
             case JobEnded():
                 self._show_job_end(event)
@@ -208,6 +255,10 @@ class TrainPage(Page):
         """Return the sentence that says what is happening."""
         return self._sentence.text()
 
+    def explanation(self) -> str:
+        """Return what the app did with this run by itself, in words."""
+        return self._continued.text()
+
     def _lay_out(self) -> None:
         top = QHBoxLayout()
         top.setSpacing(theme.SPACE_PAGE)
@@ -219,12 +270,14 @@ class TrainPage(Page):
         for button in (self._details, self._reset_zoom, self._save):
             bottom.addWidget(button)
         bottom.addStretch(1)
+        bottom.addWidget(self._on_processor)
         bottom.addWidget(self._resume)
         bottom.addWidget(self._next)
         layout = QVBoxLayout(self._run)
         layout.setContentsMargins(*(theme.SPACE_PAGE,) * 4)
         layout.setSpacing(theme.SPACE_INSIDE)
         layout.addLayout(top)
+        layout.addWidget(self._continued)
         layout.addWidget(self._sentence)
         layout.addWidget(self._detail)
         layout.addWidget(self._progress)
@@ -235,9 +288,9 @@ class TrainPage(Page):
 
     def _forget(self) -> None:
         self._live = False
-        self._folder = None
+        self._job = None
+        self._waiting = False
         self._ended = False
-        self._finished = False
         self._started = None
         self._saved = None
         self._last = None
@@ -254,6 +307,7 @@ class TrainPage(Page):
         self._progress.hide()
         self._stop.hide()
         self._resume.hide()
+        self._on_processor.hide()
         self._next.hide()
 
     def _show_stage(self, event: StageStarted) -> None:
@@ -286,8 +340,23 @@ class TrainPage(Page):
         if event.seconds_left is not None:
             self._time.show_value(words.duration(event.seconds_left).removeprefix("about "), "Time left, about")
 
+    def _wait(self, event: Waiting) -> None:
+        """Say what the training waits for; what was said before comes back with the next event."""
+        if not self._waiting:
+            self._said_before = self._sentence.text()
+        self._waiting = True
+        self._sentence.setText(f"{event.what} {event.hint}".strip())
+        self._quiet.stop()
+        self._progress.begin("Waiting")
+
+    def _go_on_after_waiting(self) -> None:
+        self._waiting = False
+        self._sentence.setText(self._said_before)
+
     def _show_end(self, event: RunEnded) -> None:
         self._end()
+        if event.status != "finished":
+            self._offer_to_go_on(event.cause)
         self._time.show_value(words.duration(event.seconds).removeprefix("about "), "Training took about")
         if event.val_accuracy is None:
             if event.status == "stopped":
@@ -298,10 +367,11 @@ class TrainPage(Page):
         bounds = f" ({words.interval(event.val_interval)})" if event.val_interval else ""
         self._accuracy.show_value(words.percent(event.val_accuracy), f"Val accuracy{bounds}")
         how = {"finished": "Finished.", "stopped": "Stopped, as you asked."}.get(event.status, event.what)
+        hint = "It can go on from exactly here." if event.status == "stopped" else event.hint
         on = f" on {words.pictures(event.val_images)} it never learned from" if event.val_images else ""
         kept = f" Kept: {event.kept}." if event.kept else ""
         right = words.accuracy(event.val_accuracy, event.val_interval)
-        self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {event.hint}".strip())
+        self._sentence.setText(f"{how} The accuracy is {right}{on}.{kept} {hint}".strip())
         if event.random_accuracy is not None and event.grouped_accuracy is not None:
             self._detail.setText(words.both_accuracies(event.random_accuracy, event.grouped_accuracy))
         was_fine_tuned = self._started is not None and len(self._started.stages) > 1
@@ -312,13 +382,29 @@ class TrainPage(Page):
         self._next.show()
 
     def _show_job_end(self, event: JobEnded) -> None:
+        """Show the end of a job that did not come to the end of its run."""
         if self._ended:
             return
         self._end()
         if event.status == "stopped":
-            self._sentence.setText("Stopped before there was a model to keep. Your pictures are untouched.")
+            self._sentence.setText("Stopped. Your pictures are untouched, and what was saved before is kept.")
         else:
             self._fail(event.what, event.hint)
+        self._offer_to_go_on(event.cause)
+
+    def _offer_to_go_on(self, cause: Cause) -> None:
+        """Show what can be done with a run that was left, or again if it could not begin."""
+        job = self._job
+        assert job is not None
+        begun = isinstance(job, Resume) or RunFolder(Path(job.run)).plan_file.is_file()
+        if begun:
+            self._job = Resume(run=job.run)
+        text, explained = GO_ON.get(cause, ("Go on training", GO_ON_EXPLAINED))
+        self._resume.setText(text if begun else "Try again")
+        self._resume.setToolTip(explained if begun else "Begins the same training once more.")
+        self._resume.setAccessibleDescription(self._resume.toolTip())
+        self._resume.show()
+        self._on_processor.setVisible(begun and cause in ON_PROCESSOR and _uses_card(RunFolder(Path(job.run))))
 
     def _fail(self, what: str, hint: str) -> None:
         """Say what happened, what is safe and what to do next."""
@@ -341,12 +427,18 @@ class TrainPage(Page):
         self._stop.setEnabled(False)
         self._stop.setText("Stopping …")
         self._sentence.setText("Stopping after the step that runs now. The best state so far is kept.")
+        self._said_before = self._sentence.text()
         self.stop_requested.emit()
 
     @Slot()
     def _ask_to_resume(self) -> None:
-        assert self._folder is not None
-        self.resume_requested.emit(Resume(run=str(self._folder.path)))
+        assert self._job is not None
+        self.resume_requested.emit(self._job)
+
+    @Slot()
+    def _ask_for_processor(self) -> None:
+        assert isinstance(self._job, Resume)
+        self.resume_requested.emit(msgspec.structs.replace(self._job, device="cpu"))
 
     @Slot()
     def _share_room(self) -> None:
@@ -391,6 +483,13 @@ class TrainPage(Page):
     @Slot()
     def _go_to_start(self) -> None:
         self.page_requested.emit("start")
+
+
+def _uses_card(run: RunFolder) -> bool:
+    try:
+        return run.plan().device != "cpu"
+    except StudioError:
+        return False
 
 
 if __name__ == "__main__":

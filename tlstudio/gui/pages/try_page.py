@@ -31,7 +31,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tlstudio.core.durable import read_json
 from tlstudio.core.errors import StudioError
 from tlstudio.core.events import Event, JobEnded, Notice, Progress
 from tlstudio.core.jobs import Predict
@@ -136,7 +135,7 @@ class TryPage(Page):
             )
         else:
             try:
-                self._classes = read_json(run.dataset_file, _ClassNames).classes
+                self._classes = run.record(run.dataset_file, _ClassNames).classes
             except StudioError as error:
                 self._refused.say("This run cannot be tried", f"{error.what} {error.hint}", START)
             else:

@@ -87,7 +87,7 @@ def advice_sentences(index: DatasetIndex) -> list[str]:
         return []
     fewest, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     sentences = []
-    if counts[most] >= IMBALANCE * counts[fewest]:
+    if counts[fewest] and counts[most] >= IMBALANCE * counts[fewest]:
         sentences.append(
             f"“{most}” has {counts[most] / counts[fewest]:.0f} times as many pictures as “{fewest}”: "
             "look at every class in the results, not only at the accuracy."

@@ -110,7 +110,7 @@ class RacePanel(QWidget):
         if event.result:
             self._chart.show_rows(msgspec.convert(event.result["rows"], tuple[RaceRow, ...]))
         winner = self.winner()
-        if event.status == "failed":
+        if event.status in ("failed", "paused"):
             self._say(f"{event.what} {event.hint}".strip())
         elif winner is None:
             self._say("The race was stopped before anyone had won.")

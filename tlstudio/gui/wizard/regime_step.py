@@ -26,8 +26,8 @@ from tlstudio.core.backbones import BACKBONES, BackboneSpec
 from tlstudio.core.events import AdviceChanged, Event, JobEnded, Progress
 from tlstudio.core.jobs import Advise
 from tlstudio.core.plan import BODY_LR_SPAN
-from tlstudio.core.regimes import FITTED, Head, Regime, regime_facts
-from tlstudio.gui import theme, words
+from tlstudio.core.regimes import FITTED, HEAD_TITLES, Head, Regime, regime_facts
+from tlstudio.gui import theme
 from tlstudio.gui.widgets.depth_profile import DepthProfile
 from tlstudio.gui.widgets.job_progress import JobProgress
 from tlstudio.gui.widgets.network_picture import NetworkLegend, NetworkPicture, NetworkState
@@ -96,7 +96,7 @@ class RegimeStep(Step):
         self._scratch = QCheckBox("Start from random &weights instead")
         self._scratch.clicked.connect(self._choose_scratch)
         self._head = QComboBox()
-        for name, title in words.HEAD_TITLES.items():
+        for name, title in HEAD_TITLES.items():
             self._head.addItem(title, name)
         self._head.activated.connect(self._choose_head)
         self._folded = QWidget()

@@ -12,7 +12,7 @@ from tlstudio.core.backbones import BackboneSpec
 from tlstudio.core.dataset import DatasetIndex
 from tlstudio.core.jobs import Train
 from tlstudio.core.plan import BUDGET_FACTORS, CPU_PRESENTATIONS, GPU_PRESENTATIONS
-from tlstudio.core.regimes import regime_facts
+from tlstudio.core.regimes import HEAD_TITLES, regime_facts
 from tlstudio.core.split import Split
 from tlstudio.gui import theme, words
 from tlstudio.gui.widgets.picture_overview import summary_sentence
@@ -74,7 +74,7 @@ class ReviewStep(Step):
         )
         self._lines["Regime"].setText(_regime(job))
         self._lines["Advice"].setText(_advice(job, advice))
-        self._lines["Head"].setText(f"{words.HEAD_TITLES[job.head]}.")
+        self._lines["Head"].setText(f"{HEAD_TITLES[job.head]}.")
         self._lines["Changes"].setText(_changes(job, len(parts.train)))
         self._lines["Kept in"].setText(job.run)
         speed = measured.images_per_second.get(spec.name) if measured else None
