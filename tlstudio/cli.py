@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, get_args
 
 from tlstudio import __version__
+from tlstudio.cli_runs import add_actions
 from tlstudio.core import jobs
 from tlstudio.core.dataset_setup import DatasetSetup, Grouping
 from tlstudio.core.errors import StudioError, refused, shown
@@ -135,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run_folder", type=Path, metavar="RUN")
     resume.add_argument("--epochs", type=_whole(1, MAX_EPOCHS), default=0, help="so many more of them")
     resume.add_argument("--to", type=Path, help="a new folder for the longer run; RUN then stays as it is")
+    resume.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: the one it began on")
+
+    add_actions(verb("runs", None, "List the runs, compare them, write notes on them, or move them to the trash."))
 
     race = verb("race", _race, "Try every way of training in short form, then train the best one in full.")
     race.add_argument("folder", type=Path, help="a folder of pictures, or a zip archive")
@@ -435,13 +439,13 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _resume(arguments: argparse.Namespace) -> int:
     to = None if arguments.to is None else str(arguments.to)
-    job = jobs.Resume(run=str(arguments.run_folder), more_epochs=arguments.epochs, to=to)
+    job = jobs.Resume(run=str(arguments.run_folder), more_epochs=arguments.epochs, to=to, device=arguments.device)
     return _follow_training(job, arguments.json)
 
 
 def _follow_training(job: jobs.Train | jobs.Resume, as_json: bool) -> int:
     ended = _perform(job, _print_event_json if as_json else _say)
-    if ended.result is not None and ended.result["val_accuracy"] is not None:
+    if ended.result is not None and ended.result["val_accuracy"] is not None and ended.status != "paused":
         return 0
     if ended.result is None and as_json:  # it ended before there was a run to speak of
         _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
@@ -632,11 +636,13 @@ def _say(event: Event) -> None:
             judged = (
                 ""
                 if event.val_accuracy is None
-                else f"val loss {event.val_loss:.3f}, accuracy {event.val_accuracy:.1%}, "
+                else f", val loss {event.val_loss:.3f}, accuracy {event.val_accuracy:.1%}"
             )
+            # An epoch that is told again from the log has no speed.
+            speed = "" if event.images_per_second is None else f", {event.images_per_second:.0f} pictures/s"
             print(
                 f"{event.stage} {event.epoch}/{event.epochs}: train loss {event.train_loss:.3f}, "
-                f"accuracy {event.train_accuracy:.1%}, {judged}{event.images_per_second:.0f} pictures/s",
+                f"accuracy {event.train_accuracy:.1%}{judged}{speed}",
                 file=sys.stderr,
             )
         case Notice():

@@ -15,8 +15,9 @@ import torch
 
 from tests.factories import class_folders, part_folders
 from tlstudio import __version__
-from tlstudio.cli import main, printable
+from tlstudio.cli import _say, main, printable
 from tlstudio.core.backbones import BACKBONES, backbone
+from tlstudio.core.events import EpochEnded
 from tlstudio.engine.networks import torchvision_model
 
 BACKBONE = "squeezenet1_1"
@@ -195,3 +196,12 @@ def test_a_killed_training_is_gone_on_with(pictures: Path, weights: Path, tmp_pa
 def test_printable() -> None:
     assert printable("a\x1b[2J\u202egpj.exe\n") == "a\\x1b[2J\\x202egpj.exe\\x0a"
     assert printable("naïve 葉 🍁") == "naïve 葉 🍁"
+
+
+def test_an_epoch_that_is_told_again_has_no_speed(capsys):
+    told = EpochEnded(
+        stage="fine-tune", epoch=2, epochs=3, train_loss=0.5, train_accuracy=0.75, val_loss=None, val_accuracy=None,
+        images_per_second=None,
+    )  # fmt: skip
+    _say(told)
+    assert capsys.readouterr().err == "fine-tune 2/3: train loss 0.500, accuracy 75.0%\n"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from tlstudio.core.advice import advise
@@ -111,3 +117,64 @@ def test_runs_are_listed_newest_first(tmp_path, pictures):
     (tmp_path / "no run").mkdir()
     found = [run.path.name for run in runs_in(tmp_path) if run.path.name not in ("no run", "pictures", "home")]
     assert found == ["new", "older", "oldest"]
+
+
+def test_a_file_that_was_changed_is_not_read(tmp_path, pictures):
+    run = RunFolder(tmp_path / "run")
+    run.start(plan(), *pictures)
+    whole = run.split_file.read_text()
+    run.split_file.write_text(whole.replace('"train": [\n  0,', '"train": [\n  1,'))
+    assert run.split_file.read_text() != whole
+    with pytest.raises(StudioError, match=r"“split\.json” in .* is damaged") as caught:
+        run.split()
+    assert "pictures are untouched" in caught.value.hint
+    assert run.plan() == plan() and run.manifest.damaged() == [run.split_file]
+
+
+def test_runs_of_versions_without_checksums_open_and_get_some_for_what_is_new(tmp_path, pictures):
+    run = RunFolder(tmp_path / "run")
+    run.start(plan(), *pictures)
+    run.manifest.file.unlink()
+    longer = msgspec.structs.replace(plan(), seed=7)
+    run.keep(run.plan_file, longer)
+    assert (run.plan(), run.split()) == (longer, pictures[1])
+    run.plan_file.write_bytes(run.plan_file.read_bytes().replace(b'"seed": 7', b'"seed": 6'))
+    with pytest.raises(StudioError, match="damaged"):
+        run.plan()
+
+
+def test_a_log_is_watched_while_nobody_writes_to_it(tmp_path):
+    run = RunFolder(tmp_path)
+    log = b"".join(encode_event(event) for event in LOG)
+    run.events_file.write_bytes(log)
+    run.manifest.note(run.events_file, hashlib.sha256(log).hexdigest())
+    run.events_file.write_bytes(log.replace(b'"val_accuracy":1.0', b'"val_accuracy":0.0'))
+    with pytest.raises(StudioError, match="damaged"):
+        run.summary()
+    run.manifest.release(run.events_file)
+    assert run.summary()[1] == msgspec.structs.replace(LOG[-1], val_accuracy=0.0)
+
+
+def test_whoever_reads_while_other_processes_write_sees_no_damage(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    contents = {str(number).encode() * 5000 for number in range(10)}
+    run.manifest.write(run.model_file, min(contents))
+    program = """
+        import sys
+        from pathlib import Path
+        from tlstudio.core.runfolder import RunFolder
+        for number in range(40):
+            file = Path(sys.argv[1])
+            RunFolder(file.parent).manifest.write(file, str(number % 10).encode() * 5000)
+    """
+    writers = [
+        subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), file], cwd=Path(__file__).parents[2])
+        for file in (run.model_file, run.predictions_file)
+    ]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        seen.add(run.manifest.read(run.model_file))
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert len(seen) > 1 and seen <= contents
+    assert run.manifest.damaged() == [] and run.manifest.read(run.model_file) == max(contents)
+    assert set(run.path.iterdir()) == {run.model_file, run.predictions_file, run.manifest.file}

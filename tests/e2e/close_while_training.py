@@ -1,6 +1,7 @@
-"""Driven in a process of its own: drop a folder, start training, close the window in the middle, answer the question.
+"""Driven in a process of its own: drop a folder, start training, and end in the middle of it.
 
-Arguments: the folder of pictures. The exit code is the app's.
+Arguments: the folder of pictures, and how to end: "close" the window and answer the question, or as the "session" ends,
+when nobody answers. The exit code is the app's.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Hands:
         if not any(isinstance(event, BatchEnded) for event in run.events()):
             return False
         print("CLOSING", flush=True)
+        if sys.argv[2] == "session":
+            QApplication.instance().commitDataRequest.emit(None)
+            self.steps.clear()
+            return False
         QTimer.singleShot(0, self.window().close)
         return True
 
@@ -76,8 +81,8 @@ class Hands:
         box = QApplication.activeModalWidget()
         if not isinstance(box, QMessageBox):
             return False
-        stop = next(found for found in box.buttons() if "Stop" in found.text())
-        QTest.mouseClick(stop, Qt.MouseButton.LeftButton)
+        pause = next(found for found in box.buttons() if "Pause" in found.text())
+        QTest.mouseClick(pause, Qt.MouseButton.LeftButton)
         return True
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tlstudio.gui.widgets.curves import Curves
 from tlstudio.gui.widgets.drop_zone import DropZone
 from tlstudio.gui.widgets.image_grid import ImageGrid
 
+ROOT = Path(__file__).resolve().parents[2]
 WAIT_MS = 120_000
 LEFT = Qt.MouseButton.LeftButton
 
@@ -45,6 +48,14 @@ def button(parent: QWidget, text: str) -> QPushButton:
         for found in parent.findChildren(QPushButton)
         if found.isVisible() and found.text().replace("&", "").startswith(text)
     )
+
+
+def offers(parent: QWidget, text: str) -> bool:
+    """Return whether there is such a button to be pressed."""
+    try:
+        return button(parent, text).isEnabled()
+    except StopIteration:
+        return False
 
 
 def test_from_a_dropped_folder_to_an_exported_model(qtbot, window: MainWindow, tmp_path: Path):
@@ -79,7 +90,7 @@ def test_from_a_dropped_folder_to_an_exported_model(qtbot, window: MainWindow, t
     qtbot.waitUntil(lambda: len(curves.points.val_loss.ys) == len(epochs_logged) == 3, timeout=WAIT_MS)
     assert np.allclose(curves.points.val_loss.ys, [event.val_loss for event in epochs_logged])
 
-    qtbot.waitUntil(lambda: button(window.train_page, "See the results").isEnabled(), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: offers(window.train_page, "See the results"), timeout=WAIT_MS)
     QTest.mouseClick(button(window.train_page, "See the results"), LEFT)
     assert window.page_name() == "results"
     results = window.pages["results"]
@@ -142,3 +153,30 @@ def test_stop_keeps_what_was_learnt(qtbot, window: MainWindow, tmp_path: Path):
     ended = run.summary()[1]
     assert ended is not None and ended.status == "stopped" and ended.val_accuracy is not None
     assert run.model_file.is_file()
+
+
+# 192.0.2.1 is set aside for documentation: nobody has it, and without a network there is no way to it either.
+CUT_OFF = """
+import errno, socket, sys
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=5)
+except OSError as error:
+    sys.exit(error.errno != errno.ENETUNREACH)
+sys.exit(1)
+"""
+
+
+def test_the_whole_way_needs_no_network():
+    alone = ("unshare", "--map-root-user", "--net", sys.executable)
+    try:
+        refused = subprocess.run([*alone, "-c", CUT_OFF], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("only Linux can cut a single program off from the network")
+    if refused.returncode:
+        pytest.skip(f"this system does not let a program be cut off from the network: {refused.stderr.strip()}")
+    whole_way = f"{__file__}::{test_from_a_dropped_folder_to_an_exported_model.__name__}"
+    ran = subprocess.run(
+        [*alone, "-m", "pytest", "-q", "-p", "no:cacheprovider", whole_way],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0 and "1 passed" in ran.stdout, ran.stdout[-3000:]

@@ -6,9 +6,10 @@ as published with torchvision's weights.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tlstudio.core.errors import StudioError
 from tlstudio.core.images import Reading
@@ -18,6 +19,9 @@ DOWNLOAD_HOST = "https://download.pytorch.org"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALVES = (0.5, 0.5, 0.5)
+Side = Annotated[int, Meta(ge=1, le=4096)]
+"""Pixels: a file that claims more was made to fill the memory."""
+Spread = Annotated[float, Meta(ge=1e-6)]
 
 
 class BlockSpec(msgspec.Struct, frozen=True):
@@ -38,11 +42,11 @@ class Preprocessing(msgspec.Struct, frozen=True):
     With the framing "fill" the short side becomes `resize_px` and the centre `crop_px` is taken.
     """
 
-    resize_px: int
-    crop_px: int
+    resize_px: Side
+    crop_px: Side
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Spread, Spread, Spread]
     reading: Reading = Reading()
 
 

@@ -89,6 +89,11 @@ class DatasetIndex(msgspec.Struct, frozen=True):
     reading: Reading = Reading()
     """How every picture is read, with the range of values decided."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where a picture is of a class that there is not, as in a file that somebody made up."""
+        if not all(0 <= image.class_index < len(self.classes) for image in self.images):
+            raise ValueError("a picture is of a class that there is not")
+
     def class_counts(self) -> dict[str, int]:
         """Return the number of pictures of each class, in class order."""
         counts = Counter(image.class_index for image in self.images)

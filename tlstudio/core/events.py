@@ -198,7 +198,10 @@ def encode_event(event: Event) -> bytes:
 
 def decode_event(line: bytes | str) -> Event:
     """Return the event of a line; raises msgspec.DecodeError if it is none."""
-    return _decoder.decode(line)
+    try:
+        return _decoder.decode(line)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise msgspec.DecodeError(f"It is no text that could be read: {error}") from error
 
 
 class Stopped(Exception):

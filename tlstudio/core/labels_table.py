@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -22,12 +23,15 @@ from tlstudio.core.errors import StudioError, refused, shown
 from tlstudio.core.layout import Told, part_of
 from tlstudio.core.picture_facts import ScannedFile
 from tlstudio.core.problem import Problem
+from tlstudio.core.sheet_reader import sheet_rows
 
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 TABLE_SUFFIXES = TEXT_SUFFIXES | SHEET_SUFFIXES
 DELIMITERS = (",", ";", "\t", "|")
 MAX_TABLE_BYTES = 256 * 2**20
+MAX_CELLS = 20_000_000
+"""Rows are padded to the length of the longest, so a small file can ask for any number of them."""
 GUESSED_FROM_ROWS = 2000
 EXAMPLES = 8
 SHOWN_PROBLEM_ROWS = 1000
@@ -106,6 +110,8 @@ def read_table(path: Path, delimiter: str = "") -> Table:
     """
     try:
         facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise StudioError(f"“{shown(path.name)}” is no file with a table.", "Choose a CSV file or a spreadsheet.")
         if facts.st_size > MAX_TABLE_BYTES:
             raise StudioError(f"The table “{path.name}” is larger than {MAX_TABLE_BYTES >> 20} MB.", "Split it.")
         return _read(path, delimiter, facts.st_size, facts.st_mtime_ns)
@@ -195,7 +201,7 @@ def _read(path: Path, delimiter: str, _size_bytes: int, _mtime_ns: int) -> Table
     """Read a table once while it stays unchanged: every decision of the user arranges the pictures anew."""
     content = path.read_bytes()
     if content[:4] == b"PK\x03\x04" or content[:8] == bytes.fromhex("d0cf11e0a1b11ae1"):
-        rows, delimiter = _sheet_rows(content, path.name), ""
+        rows, delimiter = sheet_rows(content, path.name), ""
     else:
         text = _text(content)
         delimiter = delimiter or _delimiter(text)
@@ -207,6 +213,8 @@ def _read(path: Path, delimiter: str, _size_bytes: int, _mtime_ns: int) -> Table
     if len(rows) < 2:
         raise StudioError(f"The table “{path.name}” has no rows below its first one.", "Choose another table.")
     width = max(map(len, rows))
+    if width * len(rows) > MAX_CELLS:
+        raise StudioError(f"The table “{path.name}” has {len(rows):,} rows and {width:,} columns.", "Split it.")
     padded = [tuple(row + [""] * (width - len(row))) for row in rows]
     return Table(_distinct(padded[0]), tuple(padded[1:]), delimiter)
 
@@ -234,39 +242,17 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=evenness)
 
 
-def _sheet_rows(content: bytes, name: str) -> list[list[str]]:
-    """Return the first sheet that has rows."""
-    from python_calamine import CalamineError, load_workbook
-
-    try:
-        book = load_workbook(io.BytesIO(content))
-        for sheet in book.sheet_names:
-            rows = book.get_sheet_by_name(sheet).to_python()
-            if rows:
-                return [[_cell(value) for value in row] for row in rows]
-    except (CalamineError, ValueError, OSError) as error:
-        raise StudioError(
-            f"The spreadsheet “{name}” cannot be read: {error}.", "Save it as CSV, then choose that file."
-        ) from error
-    return []
-
-
-def _cell(value: object) -> str:
-    """Return a spreadsheet's cell as text; a whole number has no point."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
+    found: dict[str, None] = {}
+    counts: dict[str, int] = {}
     for number, name in enumerate(names, 1):
-        wanted = name or f"column {number}"
-        count = 2
+        name = wanted = name or f"column {number}"
+        count = counts.get(name, 1)
         while wanted in found:
-            wanted = f"{name or f'column {number}'} ({count})"
             count += 1
-        found.append(wanted)
+            wanted = f"{name} ({count})"
+        counts[name] = count
+        found[wanted] = None
     return tuple(found)
 
 

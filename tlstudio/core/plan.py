@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tlstudio.core.advice import Advice
 from tlstudio.core.augment import VIEWED_BELOW_IMAGES, Augmentation
@@ -23,6 +24,13 @@ MIXUP_FROM_IMAGES = {"fine-tune": 20_000, "full": 5_000, "scratch": 5_000}
 VIEWS_OF_FEW = 4
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0, le=1e3)]
+Count = Annotated[int, Meta(ge=0, le=10**6)]
+CountFromOne = Annotated[int, Meta(ge=1, le=10**6)]
+"""What makes sense at all: a plan read from a file is no reason to fill the memory or to divide by nothing."""
+
+
 class Stage(msgspec.Struct, frozen=True):
     """One piece of training. The trainer knows stages only, never the regime they came from.
 
@@ -34,27 +42,27 @@ class Stage(msgspec.Struct, frozen=True):
     name: str
     kind: Literal["probe", "gradient"]
     sentence: str
-    epochs: int = 1
+    epochs: CountFromOne = 1
     optimiser: Literal["sgd", "adamw"] = "sgd"
-    head_lr: float = 0.0
-    body_lr_span: float = BODY_LR_SPAN
-    trainable_from: int = 0
+    head_lr: Amount = 0.0
+    body_lr_span: Annotated[float, Meta(ge=1e-3, le=1e6)] = BODY_LR_SPAN
+    trainable_from: Count = 0
     """The first block that learns; `len(blocks)` means the head alone."""
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    patience: int = 5
+    weight_decay: Amount = 1e-4
+    warmup: Share = 0.1
+    patience: Count = 5
     """Evaluations without gain, once past the warm-up, after which the stage ends."""
     from_scratch: bool = False
     """Begin with random weights and a head of zeros instead of the state before."""
     train_batchnorm: bool = False
     """Let the running statistics of BatchNorm follow the new pictures."""
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
+    dropout: Share = 0.0
+    label_smoothing: Share = 0.0
+    mixup: Amount = 0.0
     """The parameter of the beta distribution that pictures are mixed by; 0 mixes none."""
-    views: int = 0
+    views: Annotated[int, Meta(ge=0, le=100)] = 0
     """Randomly changed views of every picture that a head is fitted on too, if cross-validation finds that better."""
-    average_decay: float = 0.0
+    average_decay: Share = 0.0
     """Judge and keep the running mean of the weights, renewed by one minus this a step; 0 takes the weights."""
 
 
@@ -66,7 +74,7 @@ class Execution(msgspec.Struct, frozen=True):
 
     channels_last: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
-    micro_batch: int | None = None
+    micro_batch: CountFromOne | None = None
     """Pictures a pass in training; gradients of the passes of one batch add up. None takes the batch whole."""
 
 
@@ -81,10 +89,10 @@ class Plan(msgspec.Struct, frozen=True):
     head: Head
     stages: tuple[Stage, ...]
     augmentation: Augmentation
-    batch_size: int
-    seed: int
+    batch_size: CountFromOne
+    seed: Annotated[int, Meta(ge=0, lt=2**32)]
     device: str
-    threads: int
+    threads: Annotated[int, Meta(ge=1, le=1024)]
     advice: Advice | None = None
     weights_name: str = ""
     """A name of the table, such as "STUDIO_SMALL", or "imported ..."."""

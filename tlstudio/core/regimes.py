@@ -16,6 +16,13 @@ Regime = Literal["head", "fine-tune", "cut", "full", "scratch"]
 Head = Literal["linear", "svm", "svm-rbf", "mlp", "conv"]
 REGIME_NAMES: tuple[Regime, ...] = get_args(Regime)
 HEAD_NAMES: tuple[Head, ...] = get_args(Head)
+HEAD_TITLES = {
+    "linear": "Linear",
+    "svm": "Support vector machine",
+    "svm-rbf": "SVM with curved borders (RBF)",
+    "mlp": "Small neural network",
+    "conv": "Small convolutional network",
+}
 FITTED: tuple[Regime, ...] = ("head", "cut")
 """Regimes that leave the old network as it is: only a head is fitted on its features."""
 

@@ -55,6 +55,15 @@ class Evaluation(msgspec.Struct, frozen=True):
     """Pictures among these that also taught the model: if not 0, the figures flatter."""
     predictions: tuple[Prediction, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where the tables do not fit the classes, as in a file that somebody made up."""
+        count, names = len(self.classes), set(self.classes)
+        rows = [*self.confusion, *(answer.probabilities for answer in self.predictions)]
+        if len(self.confusion) != count or len(self.per_class) != count or any(len(row) != count for row in rows):
+            raise ValueError("the tables do not fit the classes")
+        if not names.issuperset(answer.class_ for answer in self.predictions):
+            raise ValueError("an answer is none of the classes")
+
 
 class Parity(msgspec.Struct, frozen=True):
     """How the exported file answers beside the app, on the same pictures."""
