@@ -33,6 +33,7 @@ from tlstudio.core.events import (
     RunEnded,
     RunStarted,
     StageStarted,
+    Waiting,
     encode_event,
 )
 from tlstudio.core.images import FRAMINGS
@@ -445,10 +446,14 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 def _follow_training(job: jobs.Train | jobs.Resume, as_json: bool) -> int:
     ended = _perform(job, _print_event_json if as_json else _say)
-    if ended.result is not None and ended.result["val_accuracy"] is not None and ended.status != "paused":
+    if (
+        ended.result is not None
+        and ended.result["val_accuracy"] is not None
+        and ended.status in ("finished", "stopped")
+    ):
         return 0
     if ended.result is None and as_json:  # it ended before there was a run to speak of
-        _print_event_json(RunEnded(status=ended.status, what=ended.what, hint=ended.hint))
+        _print_event_json(RunEnded(status=ended.status, cause=ended.cause, what=ended.what, hint=ended.hint))
     return _complain(ended.what, ended.hint)
 
 
@@ -645,7 +650,7 @@ def _say(event: Event) -> None:
                 f"accuracy {event.train_accuracy:.1%}{judged}{speed}",
                 file=sys.stderr,
             )
-        case Notice():
+        case Notice() | Waiting():
             print(printable(f"{event.what} {event.hint}"), file=sys.stderr)
         case RunEnded(val_accuracy=float(accuracy), val_interval=(low, high)):
             print(

@@ -17,7 +17,7 @@ from tests.factories import class_folders, part_folders
 from tlstudio import __version__
 from tlstudio.cli import _say, main, printable
 from tlstudio.core.backbones import BACKBONES, backbone
-from tlstudio.core.events import EpochEnded
+from tlstudio.core.events import EpochEnded, Waiting
 from tlstudio.engine.networks import torchvision_model
 
 BACKBONE = "squeezenet1_1"
@@ -205,3 +205,8 @@ def test_an_epoch_that_is_told_again_has_no_speed(capsys):
     )  # fmt: skip
     _say(told)
     assert capsys.readouterr().err == "fine-tune 2/3: train loss 0.500, accuracy 75.0%\n"
+
+
+def test_that_a_training_waits_is_said(capsys):
+    _say(Waiting(cause="disk-full", what="The disk is full.", hint="Free some space."))
+    assert capsys.readouterr().err == "The disk is full. Free some space.\n"

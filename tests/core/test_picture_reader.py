@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -155,3 +156,12 @@ def test_closing_ends_a_process_that_hangs(tmp_path: Path, monkeypatch: pytest.M
     thread.join()
     assert [type(error) for error in outcome] == [Stopped]
     assert children() <= before
+
+
+@needs_proc
+def test_a_spare_process_that_was_killed_costs_no_picture(reader: PictureReader, pictures: list[Path]) -> None:
+    before = children()
+    warm_up()
+    for pid in children() - before:
+        os.kill(pid, signal.SIGKILL)
+    assert reader.framed(str(pictures[0]), RECIPE).size == (56, 56)

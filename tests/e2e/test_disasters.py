@@ -98,7 +98,7 @@ def has_saved(run: RunFolder) -> bool:
 def test_a_full_disk_is_waited_for(qtbot, opened, planned: RunFolder, whole: RunFolder):
     run, window = copy_of(planned, runs_dir() / "full"), opened()
     window._train(Resume(run=str(run.path)))
-    pid = pid_of_training(window)
+    pid = pid_of_training(qtbot, window)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (LIMITED_FILE_BYTES, resource.RLIM_INFINITY))
     said = window.train_page.sentence
     qtbot.waitUntil(lambda: "disk is full" in said() or "free" in said().lower(), timeout=WAIT_MS)
@@ -140,7 +140,7 @@ def test_memory_that_runs_out_pauses_and_the_training_can_be_gone_on_with(
     run, window = copy_of(planned, runs_dir() / "memory"), opened()
     window._train(Resume(run=str(run.path)))
     qtbot.waitUntil(lambda: has_saved(run), timeout=WAIT_MS)
-    pid = pid_of_training(window)
+    pid = pid_of_training(qtbot, window)
     used_bytes = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
     resource.prlimit(pid, resource.RLIMIT_AS, (used_bytes + LITTLE_MEMORY_BYTES, resource.RLIM_INFINITY))
     said = window.train_page.sentence

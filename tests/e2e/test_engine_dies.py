@@ -31,8 +31,9 @@ def window(qtbot) -> Iterator[MainWindow]:
     yield made
 
 
-def pid_of_training(window: MainWindow) -> int:
+def pid_of_training(qtbot, window: MainWindow) -> int:
     (thread,) = (found for found in window._jobs._threads if isinstance(found.job, Train | Resume))
+    qtbot.waitUntil(lambda: thread._process is not None, timeout=WAIT_MS)
     assert thread._process is not None
     return thread._process._process.pid
 
@@ -50,10 +51,10 @@ def test_a_killed_engine_is_replaced_and_the_model_is_the_same(qtbot, window, tm
     window._train(msgspec.structs.replace(job, run=str(runs_dir() / "killed")))
     run = RunFolder(runs_dir() / "killed")
     qtbot.waitUntil(lambda: any(run.checkpoints_dir.glob("*.json")), timeout=WAIT_MS)
-    killed = pid_of_training(window)
+    killed = pid_of_training(qtbot, window)
     os.kill(killed, signal.SIGKILL)
     qtbot.waitUntil(lambda: "goes on by itself from its last saved state" in page.explanation(), timeout=WAIT_MS)
-    assert pid_of_training(window) != killed
+    assert pid_of_training(qtbot, window) != killed
     assert window.windowTitle().endswith("killed – Transfer Learning Studio")
     qtbot.waitUntil(lambda: page.sentence().startswith("Finished."), timeout=WAIT_MS)
     whole = RunFolder(runs_dir() / "whole")

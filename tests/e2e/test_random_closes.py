@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.random_closes import closes
 
-CLOSES = 8
+CLOSES = 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +20,17 @@ from tests.engine.conftest import train_job
 from tests.factories import class_folders
 from tlstudio.core.durable import sealed, unsealed
 from tlstudio.core.errors import StudioError
-from tlstudio.core.events import BatchEnded, EpochEnded, Event, Notice, RunEnded, ignore, never
+from tlstudio.core.events import (
+    BatchEnded,
+    EpochEnded,
+    Event,
+    Notice,
+    Progress,
+    RunEnded,
+    StageStarted,
+    ignore,
+    never,
+)
 from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import HOME_VARIABLE
 from tlstudio.core.plan import Execution
@@ -93,15 +106,16 @@ def whole(plan: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolde
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot copy a process")
-def test_killed_runs_end_as_if_nothing_had_happened(pictures, weights_file, tmp_path, home):
+def test_killed_runs_end_as_if_nothing_had_happened(weights_file, tmp_path, home):
+    few = class_folders(tmp_path / "pictures", {"disc": 6, "square": 6})
     for name in KINDS:
-        planned(name, pictures, tmp_path / "runs" / name, weights_file)
-    command = [sys.executable, "-m", "tests.engine.kill_runs", str(tmp_path / "runs"), "40", "0"]
+        planned(name, few, tmp_path / "runs" / name, weights_file)
+    command = [sys.executable, "-m", "tests.engine.kill_runs", str(tmp_path / "runs"), "100", "0"]
     environment = os.environ | {HOME_VARIABLE: str(home), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"] >= 40
+    assert found["kills"] >= 100
     assert found["differing"] == {}
 
 
@@ -210,9 +224,9 @@ def test_a_training_that_the_memory_does_not_hold_goes_on_in_parts(plan, tmp_pat
     command = [sys.executable, "-c", SHORT_OF_MEMORY, str(run.path)]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    status, ((code, what),) = json.loads(done.stdout)
-    assert (status, code) == ("finished", "less-memory")
-    held = int(what.split()[-4])
+    status, notices = json.loads(done.stdout)
+    assert status == "finished" and {code for code, _ in notices} == {"less-memory"}
+    held = int(notices[-1][1].split()[-4])
     assert held < 16
     wanted = copied(plan, tmp_path / "wanted", epochs=1, execution=Execution(micro_batch=held))
     train(wanted, ignore, never)
@@ -294,3 +308,143 @@ def test_training_out_of_bounds_again_asks_and_becomes_gentler_still(plan, tmp_p
     gentle = copied(plan, tmp_path / "gentle", head_lr=3.0, epochs=1)
     train(gentle, ignore, never)
     assert epochs(run)[0].train_loss == pytest.approx(epochs(gentle)[0].train_loss)
+
+
+class Gone(BaseException):
+    """What ends a training as a kill would, but for the log."""
+
+
+def test_a_kill_right_after_going_back_changes_nothing(plan, tmp_path):
+    """The rates rise, so that it runs out of bounds in its last epoch, with a state of the same step saved before."""
+    run, cut = (copied(plan, tmp_path / name, head_lr=45.0, epochs=4, warmup=0.9) for name in ("run", "cut"))
+    assert train(run, ignore, never).status == "finished"
+    went_back = [event for event in run.events() if isinstance(event, Notice)]
+    assert [event.what for event in went_back] == ["Training ran out of bounds in epoch 4."]
+    seen: list[Event] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, BatchEnded) and any(isinstance(before, Notice) for before in seen):
+            raise Gone
+        seen.append(event)
+
+    with pytest.raises(Gone):
+        train(cut, tell, never)
+    assert perform(Resume(run=str(cut.path)), ignore, never).status == "finished"
+    assert last_state(cut) == last_state(run)
+    assert epochs(cut) == epochs(run)
+
+
+def test_every_going_on_is_gentler_than_the_last(plan, tmp_path):
+    """At 1000, 100 and 10 it runs out of bounds; the user goes on twice, at last at 1."""
+    run = copied(plan, tmp_path / "run", head_lr=1000.0, epochs=2)
+    assert train(run, ignore, never).cause == "diverged"
+    assert perform(Resume(run=str(run.path)), ignore, never).cause == "diverged"
+    assert perform(Resume(run=str(run.path)), ignore, never).status == "finished"
+    assert epochs(run)[0].head_lr == pytest.approx(1.0 * schedule(0.5, 0.1))
+
+
+def stopped_early(plan: RunFolder, folder: Path) -> RunFolder:
+    """Return a copy of the run that was stopped after its first epoch of fine-tuning."""
+    run = copied(plan, folder)
+    seen: list[Event] = []
+    train(run, seen.append, lambda: any(isinstance(e, EpochEnded) and e.stage == "fine-tune" for e in seen))
+    return run
+
+
+def test_a_model_that_a_stop_left_gives_way_to_the_one_of_the_undisturbed_run(plan, whole, tmp_path):
+    run = stopped_early(plan, tmp_path / "run")
+    run.manifest.write(run.model_file, b"a fine-tuned network that beat the head by then")
+    ended = perform(Resume(run=str(run.path)), ignore, never)
+    assert ended.status == "finished" and ended.result["kept"] == "the new head"
+    assert model_of(run) == model_of(whole)
+    assert not run.manifest.damaged()
+
+
+def test_a_run_whose_window_died_is_cut_off_and_neither_failed_nor_stopped(plan, whole, tmp_path):
+    for at in (BatchEnded, Progress):  # at the first event after it, or at the last
+        run = copied(plan, tmp_path / at.__name__)
+        seen: list[Event] = []
+
+        def tell(event: Event, at=at, seen=seen) -> None:
+            learns = any(isinstance(before, StageStarted) and before.index == 1 for before in seen)
+            if isinstance(event, at) and learns:
+                raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+            seen.append(event)
+
+        with pytest.raises(BrokenPipeError):
+            train(run, tell, lambda seen=seen: any(isinstance(e, EpochEnded) and e.stage == "fine-tune" for e in seen))
+        assert run.summary()[1] is None
+        assert perform(Resume(run=str(run.path)), ignore, never).status == "finished"
+        assert model_of(run) == model_of(whole)
+
+
+def test_what_keeps_a_run_from_going_on_takes_no_figures_away(plan, tmp_path):
+    run = stopped_early(plan, tmp_path / "run")
+    before = run.summary()[1]
+    assert before is not None and before.val_accuracy is not None
+    run.keep(run.plan_file, msgspec.structs.replace(run.plan(), weights_file=str(tmp_path / "gone.pth")))
+    ended = perform(Resume(run=str(run.path)), ignore, never)
+    assert ended.status == "failed"
+    after = run.summary()[1]
+    assert after is not None and (after.val_accuracy, after.kept) == (before.val_accuracy, before.kept)
+
+
+def test_a_damaged_end_of_the_log_is_trained_again(whole, tmp_path):
+    """The newest state has no log any more that fits it, so the one before goes on."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
+    run.manifest.release(run.events_file)  # as while it is trained
+    state, _ = newest_state(run.checkpoints_dir)
+    assert state is not None
+    content = bytearray(run.events_file.read_bytes())
+    content[state.checkpoint.log_bytes - 2] ^= 1
+    run.events_file.write_bytes(content)
+    ended = perform(Resume(run=str(run.path)), ignore, never)
+    assert ended.status == "finished", ended
+    assert model_of(run) == model_of(whole) and last_state(run) == last_state(whole)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a link as its second name")
+def test_a_run_is_one_run_by_whatever_name_its_folder_is_reached(plan, tmp_path):
+    (tmp_path / "link").symlink_to(plan.path.parent)
+    with plan.held(), pytest.raises(StudioError, match="being trained already"):
+        train(RunFolder(tmp_path / "link" / plan.path.name), ignore, never)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only here can a process limit the size of files")
+def test_a_branch_that_the_disk_does_not_hold_leaves_nothing(whole, tmp_path):
+    job = Resume(run=str(whole.path), more_epochs=1, to=str(tmp_path / "branch"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        ended = perform(job, ignore, never)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (ended.status, ended.cause) == ("paused", "disk-full"), ended
+    assert not (tmp_path / "branch").exists()
+
+
+def test_a_run_that_is_being_trained_is_not_branched(whole, tmp_path):
+    with whole.held():
+        ended = perform(Resume(run=str(whole.path), more_epochs=1, to=str(tmp_path / "branch")), ignore, never)
+    assert ended.status == "failed" and "being trained already" in ended.what
+    assert not (tmp_path / "branch").exists()
+
+
+def test_a_finished_run_is_not_branched_without_more_epochs(whole, tmp_path):
+    ended = perform(Resume(run=str(whole.path), to=str(tmp_path / "branch")), ignore, never)
+    assert ended.status == "failed" and "trained to its end" in ended.what
+
+
+def test_where_all_states_are_damaged_training_begins_anew_and_says_so(whole, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
+    for record in run.checkpoints_dir.glob("*.json"):
+        record.write_bytes(record.read_bytes()[1:])
+    seen: list[Event] = []
+    assert train(run, seen.append, never).status == "finished"
+    (notice,) = [event for event in seen if isinstance(event, Notice) and event.code == "damaged"]
+    assert "begins anew" in notice.what
+    assert model_of(run) == model_of(whole)

@@ -35,7 +35,7 @@ def test_goes_on_when_it_has_passed() -> None:
     trouble = Trouble("pictures-gone", 20)
     assert trouble.waiter().outlast(trouble.attempt) == "done"
     assert 20 <= trouble.slept_s < 25
-    assert set(trouble.events) == {Waiting(cause="pictures-gone", what="It is gone.", hint="Bring it back.")}
+    assert trouble.events == [Waiting(cause="pictures-gone", what="It is gone.", hint="Bring it back.")]
 
 
 def test_gives_up_after_ten_minutes_and_then_at_once() -> None:

@@ -25,12 +25,15 @@ from tlstudio.core.events import RunEnded, encode_event
 from tlstudio.core.jobs import Resume, Train
 from tlstudio.core.paths import crash_log, runs_dir
 from tlstudio.core.problem_report import versions_text
+from tlstudio.core.run_history import RunNotes, write_notes
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui.dialogs import AboutDialog
 from tlstudio.gui.engine_thread import WORKER_COMMAND, EnginePool
 from tlstudio.gui.main_window import NEEDS_MODEL, PAGES, MainWindow
 from tlstudio.gui.widgets.drop_zone import DropZone
 from tlstudio.gui.widgets.offer import Offer
+from tlstudio.gui.widgets.one_line import OneLine
+from tlstudio.gui.widgets.record_table import RecordTable
 from tlstudio.gui.widgets.state_panel import StatePanel
 
 WAIT_MS = 60_000
@@ -142,6 +145,37 @@ def test_training_shows_its_page_and_its_share_in_the_title(qtbot, worker_that):
     qtbot.waitUntil(lambda: not cancel.isVisible(), timeout=WAIT_MS)
 
 
+def header(window: MainWindow) -> list[str]:
+    return [line.text() for line in window.findChildren(OneLine)[:2]]
+
+
+def test_the_header_names_the_run_of_the_page_in_view(qtbot, worker_that, tmp_path):
+    other = run_folder(runs_dir() / "Moths", fine_tune_events(), trained=False)
+    window = make_window(qtbot, worker_that(TRAINING))
+    start_training(qtbot, window)
+    assert header(window) == ["Leaves", "The training is running."]
+    window.set_run(other)
+    assert header(window) == ["Leaves", "The training is running."], "the training stays in view"
+    QTest.mouseClick(rail(window, "Pictures"), LEFT)
+    assert header(window) == ["Moths", "0 pictures in 3 classes"]
+    assert window.windowTitle().startswith("75 % – Leaves – "), "the share is that of the training"
+    window.pages["runs"].run_chosen.emit(other)
+    assert window.page_name() == "pictures", "the page of the training would show another run than the one chosen"
+
+
+def test_keys_go_to_the_page_that_a_button_leads_to(qtbot, window):
+    for name in ("a", "b", "c"):
+        write_notes(run_folder(runs_dir() / name, fine_tune_events()[:3], trained=False), RunNotes(tags=("field",)))
+    window.show_page("start")
+    qtbot.waitUntil(lambda: "Show all runs" in [b.text() for b in window.findChildren(QPushButton) if b.isVisible()])
+    show_all = visible_button(window, "Show all runs")
+    show_all.setFocus()
+    QTest.keyClick(show_all, Qt.Key.Key_Space)
+    table = window.pages["runs"].findChild(RecordTable)
+    qtbot.waitUntil(lambda: table.isVisible())
+    assert table.hasFocus()
+
+
 def test_only_one_training_at_a_time(qtbot, worker_that, two_classes):
     window = make_window(qtbot, worker_that(TRAINING))
     start_training(qtbot, window)
@@ -202,6 +236,7 @@ def test_a_training_goes_on_by_itself_three_times_and_then_asks(qtbot, worker_th
     assert page.sentence().startswith("The system ended the engine, perhaps because the memory was full.")
     assert "What was saved can be gone on with." in page.sentence()
     QTest.mouseClick(visible_button(window, "Go on training"), LEFT)
+    assert page.hasFocus(), "a second press on a key does nothing"
     qtbot.waitUntil(lambda: window.windowTitle().startswith("75 %"), timeout=WAIT_MS)
     assert page.explanation() == ""
 
@@ -243,6 +278,7 @@ def test_waiting_shows_in_the_title_and_in_the_status_line(qtbot, worker_that, t
     window._train(Train(folders=("x",), run=str(runs_dir() / "Leaves")))
     qtbot.waitUntil(lambda: window.windowTitle().startswith("Waiting – "), timeout=WAIT_MS)
     assert window._job_line.text() == "Training is waiting"
+    assert header(window) == ["Leaves", "The training is waiting."]
     assert window.train_page.sentence() == "The folder is gone. Connect it again."
     assert visible_button(window, "Stop").isEnabled()
     back.touch()

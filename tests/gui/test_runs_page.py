@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, Qt, QThreadPool
 from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
@@ -21,17 +21,20 @@ from PySide6.QtWidgets import (
 from tests.core.test_golden_runs import GOLDEN, STAGES, VERSIONS
 from tests.gui.run_files import choose, evaluation, fine_tune_events, run_folder
 from tests.gui.test_storage_dialog import answer
+from tlstudio.core.dataset import scan
+from tlstudio.core.durable import write_json
 from tlstudio.core.jobs import Evaluate
 from tlstudio.core.paths import runs_dir
 from tlstudio.core.run_history import RunNotes, notes_of, trash, trashed, write_notes
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import words
-from tlstudio.gui.main_window import MainWindow
+from tlstudio.gui.main_window import APP_TITLE, MainWindow
 from tlstudio.gui.pages.evaluate_page import ResultsPage
-from tlstudio.gui.pages.runs_page import RunsPage
+from tlstudio.gui.pages.runs_page import FILTER_PX, RunsPage
 from tlstudio.gui.trash_dialog import TrashDialog
 from tlstudio.gui.widgets.curves_together import CurvesTogether
-from tlstudio.gui.widgets.record_table import RecordTable
+from tlstudio.gui.widgets.offer import Offer
+from tlstudio.gui.widgets.record_table import WIDEST_PX, RecordTable
 from tlstudio.gui.widgets.run_comparison import RunComparison
 
 
@@ -41,6 +44,14 @@ def page(qtbot):
     qtbot.addWidget(page)
     page.resize(1024, 700)
     return page
+
+
+@pytest.fixture
+def window(qtbot):
+    window = MainWindow()
+    qtbot.addWidget(window, before_close_func=MainWindow.close_now)
+    window.show()
+    return window
 
 
 def button(page, text: str) -> QPushButton:
@@ -167,6 +178,102 @@ def test_a_run_that_cannot_be_opened_says_why(page, qtbot, plan, words):
     assert words in visible_texts(page)
 
 
+def test_keys_and_buttons_act_on_the_selected_run_not_on_the_one_touched_last(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done", "cut", "cut")
+    assert table.selected_rows() == [2] and table.currentIndex().row() == 1
+    with qtbot.waitSignal(page.run_chosen) as chosen:
+        press(qtbot, page, "Open run")
+    assert chosen.args[0].path.name == "done"
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = QApplication.focusWidget()
+    assert isinstance(editor, QLineEdit) and editor.text() == "done"
+
+
+def test_a_second_press_on_delete_changes_nothing(page, qtbot):
+    three_runs()
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done")
+    for _ in range(2):
+        qtbot.keyClick(table, Qt.Key.Key_Delete)
+    QThreadPool.globalInstance().waitForDone()
+    qtbot.waitUntil(lambda: len(table.texts()) == 2)
+    assert "Moved “done” to the trash." in visible_texts(page) and button(page, "Undo").isVisible()
+
+
+def test_a_run_that_this_window_is_about_to_train_stays(page, qtbot):
+    three_runs()
+    page.set_trained(RunFolder(runs_dir() / "cut"))
+    table = show_runs(page, qtbot, 3)
+    assert table.texts()[1][2] == "being trained now"
+    select(table, qtbot, "done", "cut")
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    assert "This window is training" in visible_texts(page)
+    page.set_trained(None)
+    qtbot.waitUntil(lambda: table.texts()[1][2] == "interrupted")
+    assert trashed() == []
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: len(trashed()) == 2)
+
+
+def test_the_table_keeps_the_focus_when_a_button_has_done_its_work(window, qtbot):
+    three_runs()
+    window.show_page("runs")
+    page = window.pages["runs"]
+    table = show_runs(page, qtbot, 3)
+    select(table, qtbot, "done", "damaged")
+    for work, said in (("Compare", "is damaged"), ("Move to the trash", "Moved 2 runs")):
+        button(page, work).setFocus()
+        qtbot.keyClick(button(page, work), Qt.Key.Key_Space)
+        qtbot.waitUntil(lambda said=said: said in visible_texts(page))
+        assert table.hasFocus()
+    button(page, "Undo").setFocus()
+    qtbot.keyClick(button(page, "Undo"), Qt.Key.Key_Space)
+    assert table.hasFocus()
+    qtbot.waitUntil(lambda: len(table.texts()) == 3)
+
+
+def test_names_of_hundreds_of_letters_leave_room_for_the_rest(window, qtbot):
+    three_runs()
+    run = RunFolder(runs_dir() / "done")
+    write_notes(run, RunNotes("L" * 300, ("t" * 200,)))
+    write_notes(RunFolder(runs_dir() / "cut"), RunNotes("C" * 300))
+    window.resize(1024, 700)
+    window.show_page("runs")
+    page = window.pages["runs"]
+    table = show_runs(page, qtbot, 3)
+    assert table.columnWidth(0) <= WIDEST_PX
+    assert page.findChild(QComboBox).width() <= FILTER_PX
+    select(table, qtbot, "L" * 300)
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: "to the trash" in visible_texts(page))
+    press(qtbot, page, "Undo")
+    qtbot.waitUntil(lambda: len(table.texts()) == 3)
+    window.set_run(run)
+    for name in ("start", "train", "runs"):
+        window.show_page(name)
+        assert "L" * 300 in visible_texts(window)
+        qtbot.waitUntil(lambda: bool(window.findChildren(Offer)))
+    assert window.minimumSizeHint().width() <= 1024 and window.width() == 1024
+
+
+def test_the_header_and_the_recent_runs_show_the_name_that_the_user_gave(window, qtbot):
+    three_runs()
+    window.set_run(RunFolder(runs_dir() / "done"))
+    window.show_page("runs")
+    table = show_runs(window.pages["runs"], qtbot, 3)
+    select(table, qtbot, "done")
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = QApplication.focusWidget()
+    qtbot.keyClicks(editor, "Leaves <b>")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.windowTitle() == f"Leaves <b> – {APP_TITLE}")
+    window.show_page("start")
+    qtbot.waitUntil(lambda: visible_texts(window).count("Leaves <b>") == 2)
+
+
 def test_f2_gives_another_name_and_leaves_the_folder(page, qtbot):
     three_runs()
     table = show_runs(page, qtbot, 3)
@@ -268,17 +375,32 @@ def test_a_run_that_is_being_trained_stays_and_the_reason_is_said(page, qtbot):
     assert trashed() == [] and not button(page, "Undo").isVisible()
 
 
-def test_the_open_run_leaves_the_other_pages_when_it_goes(page, qtbot):
+def test_the_open_run_leaves_the_other_pages_when_it_goes(window, qtbot):
     three_runs()
-    page.set_run(RunFolder(runs_dir() / "done"))
-    table = show_runs(page, qtbot, 3)
+    window.set_run(RunFolder(runs_dir() / "done"))
+    window.show_page("runs")
+    table = show_runs(window.pages["runs"], qtbot, 3)
     select(table, qtbot, "cut")
-    with qtbot.assertNotEmitted(page.run_gone):
-        qtbot.keyClick(table, Qt.Key.Key_Delete)
-        qtbot.waitUntil(lambda: len(table.texts()) == 2)
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: len(table.texts()) == 2)
+    assert "done" in window.windowTitle()
     select(table, qtbot, "done")
-    with qtbot.waitSignal(page.run_gone):
-        qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: window.windowTitle() == APP_TITLE)
+
+
+def test_a_run_discarded_at_the_start_leaves_the_other_pages(window, qtbot, two_classes):
+    run = run_folder(runs_dir() / "cut", fine_tune_events()[:5])
+    write_json(run.dataset_file, scan([two_classes]))
+    window.set_run(run)
+    window.show_page("start")
+    qtbot.waitUntil(lambda: bool(window.findChildren(Offer)))
+    for _ in range(2):
+        press(qtbot, window.findChild(Offer), "Discard")
+    qtbot.waitUntil(lambda: window.windowTitle() == APP_TITLE)
+    assert window.start_page.message() == "“cut” was moved to the trash."
+    qtbot.waitUntil(lambda: button(window.start_page, "&Undo").isVisible())
+    assert button(window.start_page, "&Undo").hasFocus() and len(trashed()) == 1
 
 
 def test_order_and_widths_are_remembered(qtbot):
@@ -300,14 +422,17 @@ def test_order_and_widths_are_remembered(qtbot):
 def test_the_trash_gives_back_and_empties_only_after_a_question(page, qtbot):
     three_runs()
     trash(RunFolder(runs_dir() / "cut"))
-    trash(RunFolder(runs_dir() / "done"))
-    table = show_runs(page, qtbot, 1)
+    table = show_runs(page, qtbot, 2)
+    select(table, qtbot, "done")
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: len(table.texts()) == 1)
     press(qtbot, page, "Trash …")
     dialog = page.findChild(TrashDialog)
     inside = dialog.findChild(RecordTable)
     qtbot.waitUntil(lambda: names(inside) == ["done", "cut"])
     select(inside, qtbot, "cut")
-    press(qtbot, dialog, "&Put back")
+    for _ in range(2):
+        press(qtbot, dialog, "&Put back")
     qtbot.waitUntil(lambda: names(inside) == ["done"] and len(table.texts()) == 2)
     answer("Keep")
     press(qtbot, dialog, "&Empty the trash: 1 MB")
@@ -316,6 +441,7 @@ def test_the_trash_gives_back_and_empties_only_after_a_question(page, qtbot):
     press(qtbot, dialog, "&Empty the trash: 1 MB")
     qtbot.waitUntil(lambda: names(inside) == [])
     assert trashed() == []
+    assert not button(page, "Undo").isVisible() and "Moved" not in visible_texts(page)
     assert not button(dialog, "The trash is empty").isEnabled()
 
 

@@ -175,6 +175,10 @@ def offers(qtbot, page: StartPage, count: int) -> list[str]:
     return sentences(page)
 
 
+def labels(page: StartPage) -> list[str]:
+    return [label.text() for label in page.findChildren(QLabel)]
+
+
 def sentences(page: StartPage) -> list[str]:
     return [offer.findChild(QLabel).text() for offer in page.findChildren(Offer) if offer.isVisible()]
 
@@ -209,6 +213,20 @@ def test_a_paused_run_says_why_and_shows_its_result_so_far(page, qtbot, two_clas
     assert chosen.args[0].path == run.path
 
 
+def test_a_run_that_another_process_lets_go_of_is_offered_while_the_page_is_in_view(page, qtbot, two_classes):
+    run = interrupted(two_classes, "leaves")
+    with run.held():
+        page.refresh()
+        qtbot.waitUntil(lambda: "It is being trained now" in labels(page))
+        assert offers(qtbot, page, 0) == []
+    offers(qtbot, page, 1)
+    assert "The training was not finished" in labels(page)
+    offer = page.findChild(Offer)
+    with qtbot.waitSignal(page._background.done):
+        page.refresh()
+    assert page.findChild(Offer) is offer and offer.isVisible(), "what has not changed keeps the focus"
+
+
 def test_a_discarded_run_goes_to_the_trash_and_comes_back(page, qtbot, two_classes):
     run = interrupted(two_classes, "leaves")
     offers(qtbot, page, 1)
@@ -225,9 +243,9 @@ def test_a_discarded_run_goes_to_the_trash_and_comes_back(page, qtbot, two_class
 def test_what_this_window_trains_is_not_offered(page, qtbot, two_classes):
     run = interrupted(two_classes, "leaves")
     offers(qtbot, page, 1)
-    page.leave_out(run.path)
+    page.set_trained(run)
     qtbot.waitUntil(lambda: sentences(page) == [], timeout=WAIT_MS)
-    page.leave_out(None)
+    page.set_trained(None)
     qtbot.waitUntil(lambda: len(sentences(page)) == 1, timeout=WAIT_MS)
 
 

@@ -55,11 +55,16 @@ class DecodeProcess:
 
     def ask(self, request: Batch | Wanted) -> None:
         """Send a request. Raises StudioError where the program cannot be started at all."""
-        if not self._has_begun and received(_pipe(self._process.stdout)) is None and not self.ending:
-            raise StudioError("The program that reads pictures cannot be started.", "Install the app again.")
+        if not self._has_begun and not self._begins():
+            self.replace()  # something may have ended it while it waited, such as a lack of memory
+            if not self._begins() and not self.ending:
+                raise StudioError("The program that reads pictures cannot be started.", "Install the app again.")
         self._has_begun = True
         with suppress(OSError):  # the process has ended: its missing answer tells
             send(_pipe(self._process.stdin), request)
+
+    def _begins(self) -> bool:
+        return received(_pipe(self._process.stdout)) is not None
 
     def answer(self) -> bytes | None:
         """Return the next answer, None if the process has ended."""

@@ -144,8 +144,8 @@ class Manifest:
 
 
 def lock_file(folder: Path, purpose: str = "") -> Path:
-    """Return the file by which processes on this computer keep off each other's work on a folder."""
-    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
+    """Return the file by which processes on this computer keep off each other's work on a folder, however named."""
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
     return locks_dir() / f"{name}{purpose}.lock"
 
 

@@ -84,6 +84,11 @@ class Trashed(msgspec.Struct, frozen=True):
         """The run where it is now."""
         return RunFolder(Path(self.folder) / "run")
 
+    @property
+    def name(self) -> str:
+        """The name the user gave the run, or else that of the folder it came from."""
+        return _readable_notes(self.run).name or Path(self.came_from).name
+
 
 class _Remembered(msgspec.Struct, frozen=True):
     signature: Signature

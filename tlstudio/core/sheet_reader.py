@@ -51,7 +51,7 @@ def sheet_rows(content: bytes, name: str) -> list[list[str]]:
 
 def main() -> NoReturn:
     """Read a spreadsheet from standard input, write its rows, end the process."""
-    if sys.platform != "win32":  # there the system refuses what is not there
+    if sys.platform == "linux":  # elsewhere the system refuses what is not there
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

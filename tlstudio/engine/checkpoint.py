@@ -61,7 +61,10 @@ class KeptBefore(msgspec.Struct, frozen=True):
     temperature: float
     epoch: int | None
     head: HeadShape
+    """Of the network that the stage starts from."""
     both: BothAccuracies | None = None
+    kept_head: HeadShape | None = None
+    """Of that model itself; None in states of versions that did not keep it."""
 
 
 class TensorFile(msgspec.Struct, frozen=True):
@@ -195,12 +198,14 @@ class CheckpointWriter:
                 path.unlink(missing_ok=True)
 
 
-def newest_state(folder: Path) -> tuple[State | None, list[Path]]:
+def newest_state(folder: Path, log: Path | None = None) -> tuple[State | None, list[Path]]:
     """Return the newest state that is whole, and the files of newer ones that proved damaged.
 
-    Raises NewerVersion for a state of a newer version of the app.
+    With a log, it is the newest that goes on from what is in there, if one does. Raises NewerVersion for a state of a
+    newer version of the app.
     """
     damaged: list[Path] = []
+    without_log: State | None = None
     for _, path in sorted(_records(folder), reverse=True):
         record = _read_record(path)
         if record is None:
@@ -214,8 +219,12 @@ def newest_state(folder: Path) -> tuple[State | None, list[Path]]:
                 break
             tensors[name] = found
         else:
-            return State(record, tensors), damaged
-    return None, damaged
+            state = State(record, tensors)
+            if log is None or _begins_as_known(log, record):
+                return state, damaged
+            damaged.append(log)
+            without_log = without_log or state
+    return without_log, damaged
 
 
 def save_again(folder: Path, checkpoint: Checkpoint) -> None:
@@ -251,6 +260,15 @@ def _read_record(path: Path) -> Checkpoint | None:
         return from_json(body, Checkpoint)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def _begins_as_known(log: Path, record: Checkpoint) -> bool:
+    """Tell whether the log is, as far as it had been written then, what it was."""
+    try:
+        content = log.read_bytes()[: record.log_bytes]
+    except OSError:
+        return False
+    return hashlib.sha256(content).hexdigest() == record.log_sha256
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor] | None:

@@ -350,7 +350,8 @@ class GradientStage:
             pass_size=self._descent.pass_size,
         )
         return counters, {
-            "step": Part(f"{counters.steps:08}", self._descent.tensors()),
+            # Steps that are done again more gently lead elsewhere.
+            "step": Part(f"{counters.steps:08}-{counters.gentler}", self._descent.tensors()),
             "best": Part(f"{counters.best_epoch:06}", self._best.weights),
         }
 
@@ -373,6 +374,7 @@ class GradientStage:
                     f"1/{round(GENTLER**-counters.gentler):,} of the rates.",
                 )
             )
+            self._keep(self, True)
 
     @contextmanager
     def _going_back(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from tlstudio.core.errors import StudioError
+from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.events import Emit, RunEnded, ShouldStop
 from tlstudio.core.jobs import Resume
 from tlstudio.core.runfolder import RunFolder
@@ -25,7 +25,7 @@ def resume(job: Resume, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     """
     run = RunFolder(Path(job.run).absolute())
     plan = run.plan()
-    _, ended = run.summary()
+    ended = _ended(run)
     finished = ended is not None and ended.status == "finished"
     if job.more_epochs and plan.stages[-1].kind != "gradient":
         raise StudioError(
@@ -34,6 +34,11 @@ def resume(job: Resume, emit: Emit, should_stop: ShouldStop) -> RunEnded:
         )
     if finished and not job.more_epochs:
         assert ended is not None
+        if job.to is not None:
+            raise StudioError(
+                f"“{run.path.name}” has been trained to its end, so there is nothing to go on with in another folder.",
+                "Say how many more epochs it is to learn there.",
+            )
         emit(ended)
         return ended
     device = None if job.device is None else choose_device(job.device)
@@ -49,13 +54,39 @@ def resume(job: Resume, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     return train(run, emit, should_stop)
 
 
+def _ended(run: RunFolder) -> RunEnded | None:
+    """Return how the run ended; None if the log does not tell, or is damaged where a saved state may replace it."""
+    try:
+        return run.summary()[1]
+    except StudioError:
+        if newest_state(run.checkpoints_dir)[0] is None:
+            raise
+        return None
+
+
 def _branched(run: RunFolder, to: Path) -> RunFolder:
-    """Copy what training needs into a new folder."""
+    """Copy what training needs into a new folder, all of it or nothing."""
     branch = RunFolder(to)
     branch.require_empty()
-    left = shutil.ignore_patterns(run.exports_dir.name, run.notes_file.name)
-    shutil.copytree(run.path, branch.path, ignore=left, dirs_exist_ok=True, symlinks=True)
+    left = shutil.ignore_patterns(run.exports_dir.name, run.notes_file.name, run.plan_file.name)
+    with run.held():
+        try:
+            shutil.copytree(
+                run.path, branch.path, ignore=left, copy_function=_copied, dirs_exist_ok=True, symlinks=True
+            )
+            _copied(run.plan_file, branch.plan_file)  # it makes the folder a run
+        except BaseException:
+            shutil.rmtree(branch.path, ignore_errors=True)
+            raise
     return branch
+
+
+def _copied(file: str | Path, to: str | Path) -> None:
+    """Copy a file. Raises StudioError, which ends the copying of a folder at once."""
+    try:
+        shutil.copy2(file, to)
+    except OSError as error:
+        raise refused(error) from error
 
 
 def _extend(run: RunFolder, more_epochs: int) -> None:

@@ -67,6 +67,7 @@ from tlstudio.engine.heads import FittedHead
 from tlstudio.engine.honest_split import BothAccuracies, both_accuracies
 from tlstudio.engine.loop import GradientStage, Judgement, OutOfBounds, interpolate
 from tlstudio.engine.networks import (
+    HeadShape,
     ModelCard,
     build_head,
     build_network,
@@ -106,10 +107,12 @@ def train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
 def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
     started = time.monotonic()
     remove_unfinished(run.path)
-    state, damaged = newest_state(run.checkpoints_dir)
+    state, damaged = newest_state(run.checkpoints_dir, run.events_file)
     waiter = Waiter(emit, should_stop, LIMIT_S, lambda error: full_disk(error, run))
     try:
         kept = state.checkpoint if state else None
+        before = _figures_before(run)
+        training: Training | None = None
         waiter.outlast(lambda: run.manifest.release(run.events_file))
         log_bytes, log_sha256 = (kept.log_bytes, kept.log_sha256) if kept else (0, "")
         with closing(RunLog(run.events_file, log_bytes, log_sha256, waiter)) as log:
@@ -119,6 +122,8 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 emit(event)
 
             def end(ended: RunEnded) -> RunEnded:
+                if ended.status == "stopped":  # by someone who is still there: otherwise it was cut off
+                    emit(Progress(what="Ending the training", done=0, total=0))
                 ended = msgspec.structs.replace(ended, seconds=time.monotonic() - started)
                 try:
                     log.append(ended)
@@ -131,20 +136,29 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 emit(ended)
                 return ended
 
+            def so_far() -> RunEnded:
+                return training.so_far if training else before
+
             try:
                 for event in run.events() if state else ():
                     emit(event)
                 with faults_told(), kept_awake(), CheckpointWriter(run.checkpoints_dir, log.sync, waiter) as writer:
                     if damaged:
-                        emit(_of_damage(damaged))
-                    ended = _outcome(Training(run, tell, should_stop, Keeper(writer, log), state, waiter))
+                        emit(_of_damage(damaged, state))
+                    training = Training(run, tell, should_stop, Keeper(writer, log), state, waiter, before)
+                    ended = _outcome(training)
                 return end(ended)
             except Stopped:
-                return end(RunEnded(status="stopped", what="Training was stopped before a first model was ready."))
+                what = (
+                    "" if so_far().val_accuracy is not None else "Training was stopped before a first model was ready."
+                )
+                return end(msgspec.structs.replace(so_far(), status="stopped", cause="", what=what, hint=""))
             except StudioError as error:
-                return end(_failed(error))
+                return end(_paused(so_far(), error))
+            except BrokenPipeError:  # the window has died: this run was cut off, and the log must not say otherwise
+                raise
             except OSError as error:
-                return end(_failed(refused(error)))
+                return end(_paused(so_far(), refused(error)))
             except KeyboardInterrupt:
                 end(RunEnded(status="stopped", what="Training was ended at once.", hint="Saved weights are kept."))
                 raise
@@ -152,10 +166,19 @@ def _train(run: RunFolder, emit: Emit, should_stop: ShouldStop) -> RunEnded:
                 what = f"Something unexpected went wrong: {error!r}."
                 end(RunEnded(status="failed", what=what, hint="Please report it."))
                 raise
+    except BrokenPipeError:
+        raise
     except OSError as error:  # there is no log to tell it
         ended = msgspec.structs.replace(_failed(refused(error)), seconds=time.monotonic() - started)
         emit(ended)
         return ended
+
+
+def _figures_before(run: RunFolder) -> RunEnded:
+    """Return what the log knows of the model that an earlier training left."""
+    with suppress(StudioError):
+        return run.summary()[1] or RunEnded(status="stopped")
+    return RunEnded(status="stopped")
 
 
 def _outcome(training: Training) -> RunEnded:
@@ -175,8 +198,14 @@ def _paused(so_far: RunEnded, error: StudioError) -> RunEnded:
     return msgspec.structs.replace(so_far, status=ended.status, cause=ended.cause, what=ended.what, hint=ended.hint)
 
 
-def _of_damage(files: Sequence[Path]) -> Notice:
+def _of_damage(files: Sequence[Path], state: State | None) -> Notice:
     names = ", ".join(path.name for path in files)
+    if state is None:
+        return Notice(
+            code="damaged",
+            what=f"All saved states are damaged ({names}), so training begins anew.",
+            hint="Check the disk. Your pictures are untouched.",
+        )
     return Notice(
         code="damaged",
         what=f"The last saved state is damaged ({names}), so training goes on from the one before it.",
@@ -240,6 +269,7 @@ class Training:
         keeper: Keeper | None = None,
         state: State | None = None,
         waiter: Waiter | None = None,
+        so_far: RunEnded | None = None,
     ) -> None:
         self.run, self.tell, self.should_stop = run, tell, should_stop
         self._keeper, self._state = keeper, state
@@ -253,7 +283,7 @@ class Training:
         self.targets = np.array([image.class_index for image in self.index.images], dtype=np.int64)
         self.groups = [image.kept_with for image in self.index.images]
         self._leave_out(state.checkpoint.left_out if state else ())
-        self.so_far = RunEnded(status="stopped")
+        self.so_far = so_far or RunEnded(status="stopped")
         """What is known of the model that is kept so far."""
 
     def outcome(self) -> RunEnded:
@@ -467,12 +497,14 @@ class Training:
             )
             return self.kept
         if self._state is None:
+            self._kept_head = self.network.head
             start, to_beat = self._start_of(stage, fit, choice)
         else:
             start, to_beat = self._restored_start(self._state)
         base = Part(
             f"{number:02}",
             {f"start.{name}": value for name, value in start.items()}
+            | {f"kept_head.{name}": value for name, value in snapshot(self._kept_head).items()}
             | {"to_beat": torch.from_numpy(to_beat), "val_logits": torch.from_numpy(self.kept.val_logits)},
         )
 
@@ -551,7 +583,12 @@ class Training:
     def _restored_start(self, state: State) -> tuple[dict[str, Tensor], np.ndarray]:
         """Put the network and the model to beat back as they were when the stage began; return as `_start_of` does."""
         before, base = state.checkpoint.kept, state.tensors["base"]
-        self.network.head = build_head(before.head, self.network.inputs, len(self.index.classes)).to(self.device)
+        self._kept_head = self._head(before.kept_head or before.head)
+        if before.kept_head:  # a training that was stopped may have left another model
+            self._kept_head.load_state_dict(below(base, "kept_head."))
+            self.network.head = self._kept_head
+            self._write_model(before.temperature)
+        self.network.head = self._head(before.head)
         start = {name: value.to(self.device) for name, value in below(base, "start.").items()}
         self.network.load_state_dict(start)
         self.kept = Kept(before.words, base["val_logits"].numpy(), before.temperature, before.epoch)
@@ -561,7 +598,11 @@ class Training:
 
     def _kept_before(self) -> KeptBefore:
         kept = self.kept
-        return KeptBefore(kept.words, kept.temperature, kept.epoch, head_shape(self.network.head), self.both)
+        shape, kept_shape = head_shape(self.network.head), head_shape(self._kept_head)
+        return KeptBefore(kept.words, kept.temperature, kept.epoch, shape, self.both, kept_shape)
+
+    def _head(self, shape: HeadShape) -> nn.Module:
+        return build_head(shape, self.network.inputs, len(self.index.classes)).to(self.device)
 
     def _put_on(self, head: FittedHead) -> None:
         self.network.head = copy.deepcopy(head.module).to(self.device)
@@ -575,6 +616,16 @@ class Training:
         self.network.load_state_dict(fresh.state_dict())
 
     def _save(self, stage: Stage, epoch: int, temperature: float) -> None:
+        self._write_model(temperature)
+        self.tell(WeightsSaved(stage=stage.name, epoch=epoch))
+
+    def _write_model(self, temperature: float) -> None:
+        """Write the network as the run's model, unless it is there already."""
+
+        def write(path: Path, content: bytes) -> None:
+            if not path.is_file() or path.read_bytes() != content:
+                self.run.manifest.write(path, content)
+
         card = ModelCard(
             self.plan.backbone,
             self.index.classes,
@@ -585,8 +636,7 @@ class Training:
             self.network.joined,
             head_shape(self.network.head),
         )
-        self._waiter.outlast(partial(save_model, self.run.model_file, self.network, card, self.run.manifest.write))
-        self.tell(WeightsSaved(stage=stage.name, epoch=epoch))
+        self._waiter.outlast(partial(save_model, self.run.model_file, self.network, card, write))
 
 
 def _accuracy(logits: np.ndarray, targets: np.ndarray) -> float:

@@ -46,6 +46,7 @@ class Waiter:
         pictures are gone, raises Stopped; where nothing can be saved, the error, because that has to be said.
         """
         self._left_s = self._limit_s if self._left_s > 0 else 0.0
+        emitted: Waiting | None = None
         while True:
             try:
                 return attempt()
@@ -58,7 +59,10 @@ class Waiter:
                     raise Stopped from failed
                 if is_stopping or self._left_s <= 0:
                     raise error from failed
-                self._emit(Waiting(cause=error.cause, what=error.what, hint=error.hint))
+                waiting = Waiting(cause=error.cause, what=error.what, hint=error.hint)
+                if waiting != emitted:
+                    self._emit(waiting)
+                    emitted = waiting
             self.pause(EVERY_S)
             self._left_s -= EVERY_S
 

@@ -46,6 +46,7 @@ from tlstudio.core.jobs import (
     Shortcuts,
     Train,
 )
+from tlstudio.core.run_history import shown_name
 from tlstudio.core.runfolder import RunFolder
 from tlstudio.gui import remembered, theme, words
 from tlstudio.gui.continued_runs import MOST_AN_HOUR, ContinuedRuns
@@ -62,6 +63,7 @@ from tlstudio.gui.pages.try_page import TryPage
 from tlstudio.gui.report_dialog import ReportDialog
 from tlstudio.gui.running_jobs import RunningJobs
 from tlstudio.gui.training_share import TrainingShare
+from tlstudio.gui.widgets.one_line import OneLine
 from tlstudio.gui.wizard.options_step import free_name
 from tlstudio.gui.wizard.wizard import TrainingWizard
 
@@ -112,6 +114,8 @@ class MainWindow(QMainWindow):
         self._jobs.progressed.connect(self._follow_job)
         self._run: RunFolder | None = None
         self._share = TrainingShare()
+        self._trained: RunFolder | None = None
+        """What is trained here, or could not begin to be."""
         self._percent: int | None = None
         self._waiting = False
         self._continued = ContinuedRuns()
@@ -119,6 +123,7 @@ class MainWindow(QMainWindow):
         self._held.setInterval(HELD_MS)
         self._held.timeout.connect(self._look_whether_free)
         self._has_trained = False
+        self._subject = ""
         self._leaving = False
         self.wizard: TrainingWizard | None = None
         self.start_page = StartPage()
@@ -128,6 +133,8 @@ class MainWindow(QMainWindow):
         self.start_page.report_requested.connect(self._report_problem)
         self.train_page = TrainPage()
         self.train_page.resume_requested.connect(self._train)
+        runs_page = RunsPage()
+        runs_page.renamed.connect(self._show_header)
         self.pages: dict[str, Page] = {
             "start": self.start_page,
             "pictures": PicturesPage(),
@@ -135,7 +142,7 @@ class MainWindow(QMainWindow):
             "results": ResultsPage(),
             "try": TryPage(),
             "export": ExportPage(),
-            "runs": RunsPage(),
+            "runs": runs_page,
         }
         self._stack = QStackedWidget()
         for page in self.pages.values():
@@ -144,15 +151,11 @@ class MainWindow(QMainWindow):
             page.job_requested.connect(partial(self._start_job, page))
             page.stop_requested.connect(partial(self._jobs.stop, page))
             page.run_chosen.connect(self._open_run)
-            page.run_gone.connect(partial(self.set_run, None))
+            page.run_gone.connect(self._let_go_of)
             page.page_requested.connect(self.show_page)
         self._rail = QButtonGroup(self)
-        self._title = QLabel()
-        self._title.setProperty("role", "title")
-        self._state = QLabel()
-        self._state.setProperty("role", "muted")
-        for label in (self._title, self._state):
-            label.setTextFormat(Qt.TextFormat.PlainText)
+        self._title = OneLine("title")
+        self._state = OneLine("muted")
         self._device = QLabel("Looking at this computer …")
         self._device.setProperty("role", "muted")
         self._job_line = QLabel()
@@ -199,6 +202,9 @@ class MainWindow(QMainWindow):
         if button.isEnabled():
             button.setChecked(True)
             self._stack.setCurrentWidget(self.pages[name])
+            self._show_header()
+            if self.focusWidget() not in self._rail.buttons():  # or else it goes to whatever comes next
+                self.pages[name].setFocus()
             if name == "start":
                 self.start_page.refresh()
 
@@ -212,6 +218,8 @@ class MainWindow(QMainWindow):
 
     def _show_run(self, run: RunFolder | None, pages: Sequence[Page]) -> None:
         self._run = run
+        if self._percent is None:
+            self._trained = None
         held = run is not None and not self._trains(run) and run.is_held()
         for page in pages:
             page.set_held(held)
@@ -255,7 +263,14 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _open_run(self, run: RunFolder) -> None:
         self.set_run(run)
-        self.show_page("results" if run.model_file.is_file() else "train")
+        is_in_training = self._trained is None or self._trained.path == run.path
+        self.show_page("results" if run.model_file.is_file() else "train" if is_in_training else "pictures")
+
+    @Slot(str)
+    def _let_go_of(self, folder: str) -> None:
+        """Show a run no longer whose folder has gone."""
+        if self._run is not None and str(self._run.path.absolute()) == folder:
+            self.set_run(None)
 
     @Slot(object)
     def _train(self, job: Train | Resume) -> None:
@@ -274,12 +289,11 @@ class MainWindow(QMainWindow):
 
     def _begin_training(self, job: Train | Resume, why: str) -> None:
         self._share, self._percent, self._waiting = TrainingShare(), 0, False
-        self.start_page.leave_out(Path(job.run))
+        self._trained = RunFolder(Path(job.run))
+        self._tell_pages_what_is_trained()
         self.train_page.begin(job, why)
         self._jobs.start(job, self.train_page)
-        self._title.setText(Path(job.run).name)
-        self._state.setText("The training is running.")
-        self._show_window_title()
+        self._show_header()
         self._has_trained = True
         self._show_reachable()
 
@@ -294,8 +308,10 @@ class MainWindow(QMainWindow):
         if self._percent is None:  # the run has ended, and now its process too
             return
         if not isinstance(event, RunEnded | JobEnded):
-            self._waiting = isinstance(event, Waiting)
+            waited, self._waiting = self._waiting, isinstance(event, Waiting)
             self._percent = int(100 * self._share.take(event))
+            if waited != self._waiting:
+                self._show_header()
             self._show_window_title()
             return
         if event.cause in GOES_ON_BY_ITSELF and isinstance(event, RunEnded):
@@ -306,10 +322,9 @@ class MainWindow(QMainWindow):
         if begun and event.cause in GOES_ON_BY_ITSELF and not self._leaving and self._goes_on(run, event.what):
             return
         QApplication.alert(self)
-        self.start_page.leave_out(None)
+        self._tell_pages_what_is_trained()
         if not begun:
-            self._state.setText("The training could not begin.")
-            self._show_window_title()
+            self._show_header()
         else:
             # Where the log does not tell how it ended, the training page keeps what it was told.
             pages = [page for page in self.pages.values() if page is not self.train_page or isinstance(event, RunEnded)]
@@ -358,26 +373,34 @@ class MainWindow(QMainWindow):
         if self._run is None or not self._run.is_held():
             self.set_run(self._run)
 
+    def _tell_pages_what_is_trained(self) -> None:
+        for page in self.pages.values():
+            page.set_trained(self._trained if self._percent is not None else None)
+
+    @Slot()
     def _show_header(self) -> None:
-        title, state = APP_TITLE, "Drop a folder of pictures to begin, or open a run."
-        if self._run is not None:
-            title = self._run.path.name
-            try:
-                index = self._run.dataset()
-                aside = f", {len(index.problems):,} set aside or noted" if index.problems else ""
-                state = f"{words.pictures(len(index.images))} in {len(index.classes)} classes{aside}"
-            except StudioError as error:
-                state = error.what
-        self._title.setText(title)
+        """Say whose page is in view: while one run is trained, the pages may show another."""
+        is_of_training = self._run is None or self.page_name() == "train"
+        run = (self._trained if is_of_training else None) or self._run
+        if run is None:
+            state = "Drop a folder of pictures to begin, or open a run."
+        elif self._trained is None or run.path != self._trained.path:
+            state = _pictures_of(run)
+        elif self._percent is None:
+            state = "The training could not begin."
+        else:
+            state = "The training is waiting." if self._waiting else "The training is running."
+        self._title.setText(shown_name(run) if run else APP_TITLE)
         self._state.setText(state)
+        subject = self._trained or self._run
+        self._subject = shown_name(subject) if subject else ""
         self._show_window_title()
 
     def _show_window_title(self) -> None:
         parts = ["Waiting"] if self._waiting and self._percent is not None else []
         parts += [] if self._percent is None else [f"{self._percent} %"]
-        title = self._title.text()
-        parts += [APP_TITLE] if title == APP_TITLE else [title, APP_TITLE]
-        self.setWindowTitle(" – ".join(parts))
+        parts += [self._subject] if self._subject else []
+        self.setWindowTitle(" – ".join([*parts, APP_TITLE]))
 
     def _show_reachable(self) -> None:
         has_run = self._run is not None
@@ -498,6 +521,15 @@ def saved_scheme() -> theme.Scheme:
     """Return the colours the user chose last."""
     chosen = remembered.choice("scheme", "system")
     return cast(theme.Scheme, chosen) if chosen in get_args(theme.Scheme) else "system"
+
+
+def _pictures_of(run: RunFolder) -> str:
+    try:
+        index = run.dataset()
+    except StudioError as error:
+        return error.what
+    aside = f", {len(index.problems):,} set aside or noted" if index.problems else ""
+    return f"{words.pictures(len(index.images))} in {len(index.classes)} classes{aside}"
 
 
 def _name(job: Job) -> str:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from tlstudio.core.errors import StudioError, refused
-from tlstudio.core.run_history import Trashed, delete_for_ever, restore, shown_name, size_bytes, trashed
+from tlstudio.core.run_history import Trashed, delete_for_ever, restore, size_bytes, trashed
 from tlstudio.gui import theme, words
 from tlstudio.gui.background import Background
 from tlstudio.gui.widgets.record_table import Column, RecordTable
@@ -27,8 +27,8 @@ Row = tuple[str, float, int, str]
 class TrashDialog(QDialog):
     """A table of what is in the trash, and the two ways out of it."""
 
-    restored = Signal()
-    """At least one run is back."""
+    changed = Signal()
+    """Runs were put back, or are gone for ever."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,6 +41,7 @@ class TrashDialog(QDialog):
         self._said = Sentence("muted")
         self._said.setText(WHAT_IT_IS)
         self._table = RecordTable("Runs in the trash", COLUMNS)
+        self._table.remember_arrangement("trash")
         self._table.selectionModel().selectionChanged.connect(self._follow_selection)
         self._restore = QPushButton("&Put back")
         self._restore.clicked.connect(self._put_back)
@@ -73,8 +74,8 @@ class TrashDialog(QDialog):
         if key == "list":
             self._show(result)  # type: ignore[arg-type]
             return
-        if key == "restore":
-            self.restored.emit()
+        if key != "list":
+            self.changed.emit()
         self._background.start("list", _listed)
 
     def _show(self, found: list[tuple[Trashed, Row]]) -> None:
@@ -92,6 +93,8 @@ class TrashDialog(QDialog):
     @Slot()
     def _put_back(self) -> None:
         chosen = [self._found[row] for row in self._table.selected_rows()]
+        self._table.setFocus()  # before the button is disabled, which would pass the focus on
+        self._restore.setEnabled(False)
         self._background.start("restore", lambda: [restore(one) for one in chosen])
 
     @Slot()
@@ -101,8 +104,7 @@ class TrashDialog(QDialog):
         box = QMessageBox(QMessageBox.Icon.Question, "Empty the trash?", f"Delete {runs} for ever?", parent=self)
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setInformativeText(
-            f"Their models, figures and exports inside them go with them; {size} become free. "
-            "Your pictures are not touched."
+            f"Models, figures and exports in there go too, which frees {size}. Your pictures are not touched."
         )
         delete = box.addButton(f"&Delete {runs}", QMessageBox.ButtonRole.DestructiveRole)
         keep = QPushButton("&Keep")
@@ -131,9 +133,7 @@ def _listed() -> list[tuple[Trashed, Row]]:
 
 
 def _row(one: Trashed) -> Row:
-    came_from = Path(one.came_from)
-    name = shown_name(one.run)
-    return (came_from.name if name == one.run.path.name else name, one.time_s, size_bytes(one), str(came_from.parent))
+    return one.name, one.time_s, size_bytes(one), str(Path(one.came_from).parent)
 
 
 if __name__ == "__main__":

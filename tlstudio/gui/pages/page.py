@@ -22,8 +22,8 @@ class Page(QWidget):
     """The user wants this page's job to end early."""
     run_chosen = Signal(object)
     """A RunFolder the user wants to see in all pages."""
-    run_gone = Signal()
-    """The run that the pages show is no longer where it was."""
+    run_gone = Signal(str)
+    """The folder of a run, which is no longer there."""
     page_requested = Signal(str)
     """The user wants to go to the page of that name: start, pictures, train, results, try, export, runs."""
 
@@ -33,6 +33,9 @@ class Page(QWidget):
 
     def set_held(self, held: bool) -> None:
         """Know, before `set_run`, whether another window or command is training that run: nothing may be written."""
+
+    def set_trained(self, run: RunFolder | None) -> None:
+        """Know which run this very window trains, also while its engine is still getting ready."""
 
     def set_run(self, run: RunFolder | None) -> None:
         """Show this run from now on, or the empty state."""

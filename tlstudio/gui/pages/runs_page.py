@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -80,11 +80,14 @@ STATES = {
 class RunsPage(Page):
     """A table of the runs; it is read anew whenever the page is shown."""
 
+    renamed = Signal()
+    """A run has another name, tags or note."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._known: list[KnownRun] = []
         self._shown: list[KnownRun] = []
-        self._open_path: Path | None = None
+        self._trained: Path | None = None
         self._moved: list[list[Trashed]] = []
         self._background = Background(self)
         self._background.done.connect(self._take_runs)
@@ -100,6 +103,7 @@ class RunsPage(Page):
         self._filter.textChanged.connect(self._show_matching)
         self._tag = QComboBox()
         self._tag.setAccessibleName("Show only runs with this tag")
+        self._tag.setFixedWidth(FILTER_PX)
         self._tag.currentIndexChanged.connect(self._show_matching)
         self._table = RecordTable("Runs on this computer", COLUMNS)
         self._table.remember_arrangement("runs")
@@ -139,8 +143,10 @@ class RunsPage(Page):
         for column in GIVING_WAY:
             self._table.setColumnHidden(column, self.width() < ROOM_FOR_ALL_PX)
 
-    def set_run(self, run: RunFolder | None) -> None:
-        self._open_path = run.path.absolute() if run else None
+    def set_trained(self, run: RunFolder | None) -> None:
+        self._trained = run.path if run else None
+        if self.isVisible():
+            self.refresh()
 
     def refresh(self) -> None:
         """Read the runs again, away from the window: their logs can be long."""
@@ -152,7 +158,7 @@ class RunsPage(Page):
         if isinstance(found, StudioError):
             self._say(f"{found.what} {found.hint}")
             return
-        self._known = found
+        self._known = [_training(known) if known.run.path == self._trained else known for known in found]
         tags = sorted({tag for known in found for tag in known.notes.tags}, key=str.casefold)
         self._notes.offer_tags(tags)
         chosen = self._tag.currentText()
@@ -218,7 +224,7 @@ class RunsPage(Page):
 
     @Slot()
     def _open_selected(self) -> None:
-        self._table.activated.emit(self._table.currentIndex())
+        self._open_run(self._selected()[0].run, "")
 
     @Slot(int)
     def _choose(self, row: int) -> None:
@@ -236,13 +242,18 @@ class RunsPage(Page):
             self._say("")
         except StudioError as error:
             self._say(f"{error.what} {error.hint}")
+        self.renamed.emit()
         self.refresh()
 
     @Slot()
     def _trash_selected(self) -> None:
         chosen = [known.run for known in self._selected()]
-        if not chosen:
+        if not chosen or not self._trash.isEnabled():  # or else the key Del is pressed twice
             return
+        if any(run.path == self._trained for run in chosen):
+            self._say("This window is training that run. Stop it on the Train page first. Nothing was moved.")
+            return
+        self._table.setFocus()  # before the button is disabled, which would pass the focus on
         self._trash.setEnabled(False)
         self._work.start("trash", lambda: _moved(chosen))
 
@@ -250,12 +261,14 @@ class RunsPage(Page):
     def _put_back(self) -> None:
         if self._moved:
             last = self._moved.pop()
+            self._table.setFocus()
             self._say("")
             self._work.start("restore", lambda: [restore(one) for one in last])
 
     @Slot()
     def _compare_selected(self) -> None:
         chosen = [known.run for known in self._selected()]
+        self._table.setFocus()
         self._compare.setEnabled(False)
         self._work.start("compare", lambda: compare(chosen))
 
@@ -276,11 +289,11 @@ class RunsPage(Page):
         said = f"{problem.what} {problem.hint}" if problem else ""
         if moved:
             self._moved.append(moved)
-            names = f"“{Path(moved[0].came_from).name}”" if len(moved) == 1 else f"{len(moved):,} runs"
+            names = f"“{moved[0].name}”" if len(moved) == 1 else f"{len(moved):,} runs"
             said = f"Moved {names} to the trash. {said}".strip()
         self._say(said, undo=bool(moved))
-        if str(self._open_path) in {one.came_from for one in moved}:
-            self.run_gone.emit()
+        for one in moved:
+            self.run_gone.emit(one.came_from)
 
     @Slot()
     def _show_list(self) -> None:
@@ -323,8 +336,16 @@ class RunsPage(Page):
     @Slot()
     def _show_trash(self) -> None:
         dialog = TrashDialog(self)
-        dialog.restored.connect(self.refresh)
+        dialog.changed.connect(self._follow_trash)
         dialog.open()
+
+    @Slot()
+    def _follow_trash(self) -> None:
+        """Offer to undo only what still lies in the trash."""
+        left = ([one for one in moved if one.run.path.is_dir()] for moved in self._moved)
+        self._moved = [moved for moved in left if moved]
+        self._say("")
+        self.refresh()
 
     def _say(self, text: str, undo: bool = False) -> None:
         self._said.setText(text)
@@ -340,7 +361,7 @@ class RunsPage(Page):
         """Give the table a menu, and keys that act on it alone."""
         for title, slot, keys, of_several in (
             ("&Open", self._open_selected, (), False),
-            ("&Rename", self._table.edit_current, (Qt.Key.Key_F2,), False),
+            ("&Rename", self._table.edit_selected, (Qt.Key.Key_F2,), False),
             ("Open &containing folder", self._show_folder, (), True),
             ("&Move to the trash", self._trash_selected, (Qt.Key.Key_Delete, Qt.Key.Key_Backspace), True),
         ):
@@ -410,6 +431,10 @@ def row_of(known: KnownRun) -> Row:
         facts.images,
         known.notes.tags or None,
     )
+
+
+def _training(known: KnownRun) -> KnownRun:
+    return known._replace(facts=msgspec.structs.replace(known.facts, state="training"))
 
 
 def _text_of(known: KnownRun) -> str:

@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import msgspec
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -26,7 +27,7 @@ from tlstudio.core.errors import StudioError
 from tlstudio.core.interrupted import Interrupted, interrupted_runs
 from tlstudio.core.jobs import Resume
 from tlstudio.core.paths import data_dir, runs_dir
-from tlstudio.core.run_history import Trashed, restore, trash
+from tlstudio.core.run_history import Trashed, restore, shown_name, trash
 from tlstudio.core.runfolder import RunFolder, runs_in
 from tlstudio.core.sample_pictures import draw_sample_pictures
 from tlstudio.gui import remembered, theme, words
@@ -35,6 +36,7 @@ from tlstudio.gui.dialogs import ErrorsDialog
 from tlstudio.gui.pages.page import Page
 from tlstudio.gui.widgets.drop_zone import DropZone, folders_and_archives, tables
 from tlstudio.gui.widgets.offer import Offer
+from tlstudio.gui.widgets.one_line import OneLine
 from tlstudio.gui.widgets.thumbnails import ThumbnailStrip
 
 CARDS = 8
@@ -42,6 +44,8 @@ CARD_COLUMNS = 2
 CARD_THUMBNAILS = 6
 CARD_THUMBNAIL_PX = 48
 OFFERED_RUNS = 2
+AGAIN_MS = 2000
+"""How often the page looks whether a run that is trained elsewhere is free again."""
 CONTINUE, SHOW_RESULT, DISCARD = "Continue", "Show result so far", "Discard"
 SHOW_RUNS = "Show all runs"
 SHOW_ERRORS = "Show what happened"
@@ -51,9 +55,17 @@ class RecentRun(msgspec.Struct, frozen=True):
     """What a card says about a run."""
 
     run: RunFolder
+    name: str
     pictures: str
     outcome: str
     paths: tuple[str, ...]
+    is_held: bool
+    """It is being trained, by this window or elsewhere."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All that the card says."""
+        return (str(self.run.path), self.name, self.pictures, self.outcome)
 
 
 class StartPage(Page):
@@ -87,7 +99,7 @@ class StartPage(Page):
         self._offers.setSpacing(theme.SPACE_INSIDE)
         self._crash: Offer | None = None
         self._interrupted: list[Offer] = []
-        self._left_out: Path | None = None
+        self._trained: Path | None = None
         self._discarded: Trashed | None = None
         self._undo = QPushButton("&Undo")
         self._undo.setAccessibleDescription("Takes the run out of the trash again.")
@@ -95,6 +107,13 @@ class StartPage(Page):
         self._recent_title = QLabel("Recent runs")
         self._recent_title.setProperty("role", "section")
         self._cards: list[_RunCard] = []
+        self._reading = self._read_again = False
+        self._carded: list[tuple[str, ...]] = []
+        self._offered: list[tuple[str, str]] = []
+        self._again = QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.setInterval(AGAIN_MS)
+        self._again.timeout.connect(self._look_again)
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(theme.SPACE)
@@ -106,12 +125,15 @@ class StartPage(Page):
 
     def refresh(self) -> None:
         """Read again which runs there are, and which of them were interrupted."""
-        self._background.start("recent", lambda: recent_runs(runs_dir()))
-        self._background.start("interrupted", lambda: interrupted_runs(runs_dir()))
+        if self._reading:  # two at once would take each other's question, whether a run is held, for holding it
+            self._read_again = True
+            return
+        self._reading = True
+        self._background.start("runs", lambda: (recent_runs(runs_dir()), interrupted_runs(runs_dir())))
 
-    def leave_out(self, run: Path | None) -> None:
-        """Never offer the run that this very window trains, also while its engine is still getting ready."""
-        self._left_out = run
+    def set_trained(self, run: RunFolder | None) -> None:
+        """Never offer a run that this very window trains."""
+        self._trained = run.path if run else None
         self.refresh()
 
     def say(self, sentence: str) -> None:
@@ -174,29 +196,46 @@ class StartPage(Page):
         if key == "samples":
             self._samples.setEnabled(True)
             self.say("")
+        if key == "runs":
+            self._reading, again, self._read_again = False, self._read_again, False
+            if again:
+                self.refresh()
         match result:
             case StudioError():
                 self.say(str(result))
+                if key == "discard":
+                    self._offered = []
+                    self.refresh()
             case Path():
                 self.folders_chosen.emit((result,))
             case Trashed():
-                self.say(f"“{Path(result.came_from).name}” was moved to the trash.")
+                self.say(f"“{result.name}” was moved to the trash.")
                 self._discarded = result
                 self._undo.show()
+                self._undo.setFocus()
+                self.run_gone.emit(result.came_from)
                 self.refresh()
             case RunFolder():
                 self.say("")
                 self.refresh()
-            case list() if key == "interrupted":
-                self._show_interrupted(result)
-            case list():
-                self._show_recent(result)
+            case tuple():
+                self._show_recent(result[0])
+                self._show_interrupted(result[1])
+
+    @Slot()
+    def _look_again(self) -> None:
+        if self.isVisible():
+            self.refresh()
 
     def _show_interrupted(self, found: list[Interrupted]) -> None:
+        found = [interrupted for interrupted in found if interrupted.run.path != self._trained]
+        offered = [(str(interrupted.run.path), interruption(interrupted)) for interrupted in found]
+        if offered == self._offered:
+            return
+        self._offered = offered
         for offer in self._interrupted:
             _take_away(offer)
         self._interrupted = []
-        found = [interrupted for interrupted in found if interrupted.run.path != self._left_out]
         for interrupted in found[:OFFERED_RUNS]:
             has_model = interrupted.run.model_file.is_file()
             offer = Offer(interruption(interrupted), (CONTINUE, *((SHOW_RESULT,) if has_model else ()), DISCARD))
@@ -227,6 +266,7 @@ class StartPage(Page):
         elif answer == SHOW_RESULT:
             self.run_chosen.emit(run)
         else:
+            cast(QWidget, self.sender()).setEnabled(False)  # a second press would find nothing to move
             self._background.start("discard", lambda: trash(run))
 
     @Slot()
@@ -252,6 +292,12 @@ class StartPage(Page):
         self._crash = None
 
     def _show_recent(self, recent: list[RecentRun]) -> None:
+        if any(facts.is_held and facts.run.path != self._trained for facts in recent):
+            self._again.start()  # the engine of a window that died holds its run for some seconds more
+        carded = [facts.shown for facts in recent]
+        if self._cards and carded == self._carded:
+            return
+        self._carded = carded
         for card in self._cards:
             self._grid.removeWidget(card)
             card.deleteLater()
@@ -303,10 +349,10 @@ class _RunCard(QPushButton):
         super().__init__(parent)
         self._run = facts.run
         self.setProperty("role", "card")
-        self.setAccessibleName(f"Run {facts.run.path.name}: {facts.outcome}")
+        self.setAccessibleName(f"Run {facts.name}: {facts.outcome}")
         self.clicked.connect(self._choose)
-        name = QLabel(facts.run.path.name)
-        name.setProperty("role", "section")
+        name = OneLine("section")
+        name.setText(facts.name)
         pictures = QLabel(facts.pictures)
         pictures.setProperty("role", "muted")
         outcome = QLabel(facts.outcome)
@@ -352,7 +398,10 @@ def recent_runs(folder: Path) -> list[RecentRun]:
         except StudioError:
             continue
         step = max(1, len(index.images) // CARD_THUMBNAILS)
-        if ended is not None and ended.val_accuracy is not None:
+        is_held = run.is_held()
+        if is_held:
+            outcome = "It is being trained now"
+        elif ended is not None and ended.val_accuracy is not None:
             outcome = f"Val accuracy {words.accuracy(ended.val_accuracy, ended.val_interval)}"
         elif ended is not None and ended.status == "failed":
             outcome = "The training ended with a problem"
@@ -361,9 +410,11 @@ def recent_runs(folder: Path) -> list[RecentRun]:
         found.append(
             RecentRun(
                 run,
+                shown_name(run),
                 f"{words.pictures(len(index.images))} in {len(index.classes)} classes",
                 outcome,
                 tuple(image.path for image in index.images[::step][:CARD_THUMBNAILS]),
+                is_held,
             )
         )
     return found

@@ -163,6 +163,7 @@ class TrainPage(Page):
 
     def begin(self, job: Train | Resume, why: str = "") -> None:
         """Show a run that has been asked for and has said nothing yet; `why`, if nobody pressed a button for it."""
+        self.setFocus()  # the button that was pressed is about to go, and would pass the focus on
         self._forget()
         self._live = True
         self._job = job

@@ -25,6 +25,11 @@ from tlstudio.gui import plain_text, remembered
 Index = QModelIndex | QPersistentModelIndex
 NOWHERE = QModelIndex()
 NOTHING = "–"
+WIDEST_PX = 240
+"""A column that is fitted to long texts leaves room for the others; the user may still make it wider."""
+
+TYPED_PX = 160
+"""What the user types may be longer than what stands there now."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -35,7 +40,7 @@ class Column(msgspec.Struct, frozen=True):
     meaning: str = ""
     number: bool = False
     editable: bool = False
-    """`edit_current` lets the user type another value."""
+    """`edit_selected` lets the user type another value."""
 
 
 class _Records(QAbstractTableModel):
@@ -156,6 +161,9 @@ class RecordTable(QTableView):
         if self._fits_contents and rows:
             self._fits_contents = False
             self.resizeColumnsToContents()
+            for number, column in enumerate(self._records.columns):
+                narrowest = TYPED_PX if column.editable else 0
+                self.setColumnWidth(number, max(narrowest, min(self.columnWidth(number), WIDEST_PX)))
 
     def remember_arrangement(self, purpose: str) -> None:
         """Let the user set widths; keep them and the order of the rows under this name for the next time."""
@@ -182,11 +190,12 @@ class RecordTable(QTableView):
         self.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     @Slot()
-    def edit_current(self) -> None:
-        """Let the user type into the first column of the current row that takes it."""
+    def edit_selected(self) -> None:
+        """Let the user type into the first column of the only selected row that takes it."""
         column = next((number for number, one in enumerate(self._records.columns) if one.editable), None)
-        if column is not None and self.currentIndex().isValid():
-            self.edit(self._records.index(self.currentIndex().row(), column))
+        rows = self.selectionModel().selectedRows()
+        if column is not None and len(rows) == 1:
+            self.edit(self._records.index(rows[0].row(), column))
 
     def append_row(self, row: tuple[Any, ...]) -> None:
         """Add a row at the end."""

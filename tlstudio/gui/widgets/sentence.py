@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
+
+LONGEST_WORD_PX = 160
+"""A name of hundreds of letters in a sentence is cut off rather than that it makes the window wider."""
 
 
 class Sentence(QLabel):
@@ -17,6 +20,10 @@ class Sentence(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def minimumSizeHint(self) -> QSize:
+        needed = super().minimumSizeHint()
+        return QSize(min(needed.width(), LONGEST_WORD_PX), needed.height())
 
 
 if __name__ == "__main__":
