@@ -14,6 +14,8 @@ from tlstudio.core.paths import HOME_VARIABLE
 
 # Before anything imports Qt: windows are drawn in memory, on every machine alike.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# Before anything imports torch: threads that wait leave their core to the other processes that test.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 REAL_HOME = Path(platformdirs.user_data_dir("tlstudio", appauthor=False))
 

@@ -110,12 +110,15 @@ def test_the_command_line_starts_without_qt_and_the_learning_libraries():
     assert answer.stdout.strip() == "[]"
 
 
+# They import nothing that the core's other tests do not.
+TAKE_LONG = ("copies", "decode_pass", "groups", "hostile_files", "inspection", "picture_cache", "run_history")
+
+
 def test_the_core_s_tests_pass_without_torch_and_qt():
     answer = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "tests.unimportable", "-p", "no:cacheprovider", "tests/core",
-            # What takes long imports nothing that the rest does not.
-            *(f"--ignore=tests/core/test_{name}.py" for name in ("hostile_files", "decode_pass", "copies", "groups")),
+            *(f"--ignore=tests/core/test_{name}.py" for name in TAKE_LONG),
         ],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip

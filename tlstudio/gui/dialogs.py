@@ -22,29 +22,35 @@ from tlstudio.core.problem_report import versions_text
 from tlstudio.gui import theme
 from tlstudio.gui.widgets.sentence import Sentence
 
+CLOSING = "Close the window?"
+
+
+def confirm(parent: QWidget, title: str, question: str, explanation: str, action: str, keep: str) -> bool:
+    """Ask before something is done; return True if it shall be. Enter and Esc leave everything as it is."""
+    box = QMessageBox(QMessageBox.Icon.Question, title, question, parent=parent)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setInformativeText(explanation)
+    act = box.addButton(action, QMessageBox.ButtonRole.AcceptRole)
+    stay = QPushButton(keep)
+    stay.setProperty("primary", True)
+    box.addButton(stay, QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(stay)
+    box.setEscapeButton(stay)
+    box.exec()
+    return box.clickedButton() is act
+
 
 def confirm_close(parent: QWidget, training: bool) -> bool:
     """Ask whether to leave what runs, and close; return True if so. A training can be gone on with."""
-    box = QMessageBox(parent)
-    box.setWindowTitle("Close the window?")
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setIcon(QMessageBox.Icon.Question)
     if training:
-        box.setText("A training is running.")
-        box.setInformativeText(
+        question = "A training is running."
+        explanation = (
             "If you close now, it pauses and nothing is lost: the next start offers to go on from exactly there."
         )
-    else:
-        box.setText("Work is still being done in the background.")
-        box.setInformativeText("If you close now, it stops. Your pictures are untouched.")
-    leave = box.addButton("&Pause and close" if training else "&Stop and close", QMessageBox.ButtonRole.AcceptRole)
-    keep = QPushButton("&Keep training" if training else "&Keep going")
-    keep.setProperty("primary", True)
-    box.addButton(keep, QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(keep)
-    box.setEscapeButton(keep)
-    box.exec()
-    return box.clickedButton() is leave
+        return confirm(parent, CLOSING, question, explanation, "&Pause and close", "&Keep training")
+    explanation = "If you close now, it stops. Your pictures are untouched."
+    question = "Work is still being done in the background."
+    return confirm(parent, CLOSING, question, explanation, "&Stop and close", "&Keep going")
 
 
 def show_problem(parent: QWidget | None, what: str, hint: str) -> None:

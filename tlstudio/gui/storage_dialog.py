@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from tlstudio.core import cache_folder
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.gui import theme, words
 from tlstudio.gui.background import Background
+from tlstudio.gui.dialogs import confirm
 from tlstudio.gui.widgets.figure import NOTHING, Figure
 from tlstudio.gui.widgets.sentence import Sentence
 
@@ -74,17 +75,7 @@ class StorageDialog(QDialog):
     @Slot()
     def _ask(self) -> None:
         size = words.disk_size(self._bytes)
-        box = QMessageBox(QMessageBox.Icon.Question, "Clear what is kept?", f"Clear {size}?", parent=self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setInformativeText(WHAT_CLEARING_COSTS)
-        clear = box.addButton(f"&Clear {size}", QMessageBox.ButtonRole.AcceptRole)
-        keep = QPushButton("&Keep")
-        keep.setProperty("primary", True)
-        box.addButton(keep, QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(keep)
-        box.setEscapeButton(keep)
-        box.exec()
-        if box.clickedButton() is clear:
+        if confirm(self, "Clear what is kept?", f"Clear {size}?", WHAT_CLEARING_COSTS, f"&Clear {size}", "&Keep"):
             self._clear.setEnabled(False)
             self._figure.show_value(NOTHING)
             self._background.start("clear", _clear)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from tlstudio.core.errors import StudioError, refused
 from tlstudio.core.run_history import Trashed, delete_for_ever, restore, size_bytes, trashed
 from tlstudio.gui import theme, words
 from tlstudio.gui.background import Background
+from tlstudio.gui.dialogs import confirm
 from tlstudio.gui.widgets.record_table import Column, RecordTable
 from tlstudio.gui.widgets.sentence import Sentence
 
@@ -101,19 +102,8 @@ class TrashDialog(QDialog):
     def _ask(self) -> None:
         count, size = len(self._found), words.disk_size(self._bytes)
         runs = "1 run" if count == 1 else f"{count:,} runs"
-        box = QMessageBox(QMessageBox.Icon.Question, "Empty the trash?", f"Delete {runs} for ever?", parent=self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setInformativeText(
-            f"Models, figures and exports in there go too, which frees {size}. Your pictures are not touched."
-        )
-        delete = box.addButton(f"&Delete {runs}", QMessageBox.ButtonRole.DestructiveRole)
-        keep = QPushButton("&Keep")
-        keep.setProperty("primary", True)
-        box.addButton(keep, QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(keep)
-        box.setEscapeButton(keep)
-        box.exec()
-        if box.clickedButton() is delete:
+        explanation = f"Models, figures and exports in there go too, which frees {size}. Your pictures are not touched."
+        if confirm(self, "Empty the trash?", f"Delete {runs} for ever?", explanation, f"&Delete {runs}", "&Keep"):
             chosen = list(self._found)
             self._empty.setEnabled(False)
             self._background.start("empty", lambda: _delete(chosen))
