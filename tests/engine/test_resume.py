@@ -108,7 +108,7 @@ def whole(plan: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolde
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot copy a process")
 def test_killed_runs_end_as_if_nothing_had_happened(weights_file, tmp_path, home):
     few = class_folders(tmp_path / "pictures", {"disc": 6, "square": 6})
-    for name in KINDS:
+    for name in KINDS.keys() - {"cut-conv"}:  # it takes as long as all others, and is saved as "mlp" is
         planned(name, few, tmp_path / "runs" / name, weights_file)
     command = [sys.executable, "-m", "tests.engine.kill_runs", str(tmp_path / "runs"), "100", "0"]
     environment = os.environ | {HOME_VARIABLE: str(home), "OMP_NUM_THREADS": "1"}
