@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from tlstudio.core.events import (
 )
 from tlstudio.core.images import FRAMINGS
 from tlstudio.core.regimes import HEAD_NAMES, REGIME_NAMES
+from tlstudio.printing import print_json, print_plain, printable
 
 if TYPE_CHECKING:
     from tlstudio.core.dataset import DatasetIndex
@@ -277,7 +277,7 @@ def _backbones(arguments: argparse.Namespace) -> int:
     rows = backbone_rows()
     if arguments.json:
         for row in rows:
-            _print_json(row)
+            print_json(row)
         return 0
     print(
         f"{'name':20}{'million parameters':>20}{'download MB':>13}{'pixels':>8}{'ImageNet %':>12}  {'licence':14}here"
@@ -299,9 +299,9 @@ def _samples(arguments: argparse.Namespace) -> int:
 
     draw_sample_pictures(arguments.folder)
     if arguments.json:
-        _print_json({"path": str(arguments.folder)})
+        print_json({"path": str(arguments.folder)})
     else:
-        print(printable(f"Sample pictures were drawn in {arguments.folder}."))
+        print_plain(f"Sample pictures were drawn in {arguments.folder}.")
     return 0
 
 
@@ -343,7 +343,7 @@ def _scan(arguments: argparse.Namespace) -> int:
             found["files"] = msgspec.to_builtins(files)
         if problem is not None:
             found["error"] = {"what": problem.what, "hint": problem.hint}
-        _print_json(found)
+        print_json(found)
     elif arguments.files:
         for file in files:
             print(f"{file.status:10}{printable(file.path)}{': ' if file.message else ''}{printable(file.message)}")
@@ -379,7 +379,7 @@ def _advise(arguments: argparse.Namespace) -> int:
     if ended.result is None:
         return _complain(ended.what, ended.hint)
     if arguments.json:
-        _print_json(ended.result)
+        print_json(ended.result)
         return 0
     import msgspec
 
@@ -412,7 +412,7 @@ def _cache(arguments: argparse.Namespace) -> int:
     freed = clear() if arguments.clear else 0
     size = size_bytes()
     if arguments.json:
-        _print_json({"bytes": size, "freed_bytes": freed})
+        print_json({"bytes": size, "freed_bytes": freed})
     elif arguments.clear:
         print(f"{freed / 1e6:.1f} MB were freed.")
     else:
@@ -474,14 +474,14 @@ def _race(arguments: argparse.Namespace) -> int:
     rows, run = ended.result["rows"], ended.result["run"]
     if arguments.json:
         for row in rows:
-            _print_json(row)
-        _print_json({"winner": ended.result["winner"], "run": str(arguments.run_folder), "ended": run})
+            print_json(row)
+        print_json({"winner": ended.result["winner"], "run": str(arguments.run_folder), "ended": run})
     else:
         print(f"{'regime':12}{'accuracy':>9}   {'95 % interval':16}{'pictures':>8}{'seconds':>9}")
         for row in rows:
             print(f"{row['regime']:12}{_score(row)}{row['images']:8}{row['seconds']:9.1f}"
                   f"{'  winner' if row['winner'] else ''}  {printable(row['note'])}")  # fmt: skip
-        print(printable(f"“{ended.result['winner']}” won" + (f"; its run is {arguments.run_folder}." if run else ".")))
+        print_plain(f"“{ended.result['winner']}” won" + (f"; its run is {arguments.run_folder}." if run else "."))
     return 0 if run and run["val_accuracy"] is not None else _complain(ended.what, ended.hint)
 
 
@@ -499,7 +499,7 @@ def _rank(arguments: argparse.Namespace) -> int:
     rows = ended.result["rows"]
     if arguments.json:
         for row in rows:
-            _print_json(row)
+            print_json(row)
         return 0
     print(f"{'name':20}{'accuracy':>9}   {'95 % interval':16}{'seconds':>8}{'pictures/s':>12}{'memory MB':>11}"
           f"{'export MB':>11}  weights")  # fmt: skip
@@ -525,7 +525,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     result = dict(ended.result)
     result.pop("predictions")
     if arguments.json:
-        _print_json(result)
+        print_json(result)
         return 0
     low, high = result["accuracy_interval"]
     print(f"On {result['images']} pictures ({printable(result['part'])}):")
@@ -557,11 +557,11 @@ def _predict(arguments: argparse.Namespace) -> int:
         print(f"Left out {printable(problem['path'])}: {printable(problem['message'])}", file=sys.stderr)
     for row in ended.result["rows"]:
         if arguments.json:
-            _print_json(row)
+            print_json(row)
         elif arguments.csv is None:
             print(f"{printable(row['path'])}: {printable(row['class'])} ({row['probability']:.1%})")
     if arguments.csv is not None and not arguments.json:
-        print(printable(f"{ended.result['images']} answers were written to {arguments.csv}."))
+        print_plain(f"{ended.result['images']} answers were written to {arguments.csv}.")
     return 0
 
 
@@ -571,7 +571,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if ended.result is None:
         return _complain(ended.what, ended.hint)
     if arguments.json:
-        _print_json(ended.result)
+        print_json(ended.result)
         return 0
     parity = ended.result["parity"]
     print(
@@ -603,15 +603,6 @@ def _perform(job: jobs.Job, emit: Emit) -> JobEnded:
 def _complain(what: str, hint: str) -> int:
     print(printable(f"{what} {hint}".strip()), file=sys.stderr)
     return 1
-
-
-def printable(text: str) -> str:
-    """Return the text without characters that could move the cursor or turn the writing direction."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def _print_event_json(event: Event) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlstudio.core.errors import StudioError
+from tlstudio.printing import print_json, print_plain
 
 if TYPE_CHECKING:
     from tlstudio.core.run_comparison import Difference
@@ -48,12 +48,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
     for known in history(arguments.folder or runs_dir()):
         if arguments.json:
-            _print_json(_as_json(known))
+            print_json(_as_json(known))
             continue
         facts = known.facts
         accuracy = "-" if facts.val_accuracy is None else f"{facts.val_accuracy:.1%}"
         tags = f"  [{', '.join(known.notes.tags)}]" if known.notes.tags else ""
-        _say(f"{_when(facts.time_s)}  {facts.state:12}{accuracy:>7}  {known.name}  ({known.run.path}){tags}")
+        print_plain(f"{_when(facts.time_s)}  {facts.state:12}{accuracy:>7}  {known.name}  ({known.run.path}){tags}")
     return 0
 
 
@@ -69,7 +69,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     found = verdicts(runs)
     differences = {"plan": plan_differences(runs), "pictures": data_differences(runs)}
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "runs": [run.name for run in runs],
                 "verdicts": [
@@ -80,18 +80,18 @@ def _compare(arguments: argparse.Namespace) -> int:
         )
         return 0
     for one in found:
-        _say(one.sentence)
+        print_plain(one.sentence)
     for name, rows in differences.items():
         _say_differences(name, rows, [run.name for run in runs])
     return 0
 
 
 def _say_differences(name: str, rows: list[Difference], runs: list[str]) -> None:
-    _say(f"No difference in the {name}." if not rows else f"Different in the {name}:")
+    print_plain(f"No difference in the {name}." if not rows else f"Different in the {name}:")
     for row in rows:
-        _say(f"  {row.what}")
+        print_plain(f"  {row.what}")
         for run, value in zip(runs, row.values, strict=True):
-            _say(f"    {run}: {value}")
+            print_plain(f"    {run}: {value}")
 
 
 def _note(arguments: argparse.Namespace) -> int:
@@ -110,9 +110,9 @@ def _note(arguments: argparse.Namespace) -> int:
         write_notes(run, msgspec.structs.replace(notes_of(run), **changes))
     notes = notes_of(run)
     if arguments.json:
-        _print_json(msgspec.to_builtins(notes))
+        print_json(msgspec.to_builtins(notes))
     else:
-        _say(f"{notes.name or run.path.name}  [{', '.join(notes.tags)}]  {notes.note}")
+        print_plain(f"{notes.name or run.path.name}  [{', '.join(notes.tags)}]  {notes.note}")
     return 0
 
 
@@ -122,9 +122,9 @@ def _trash(arguments: argparse.Namespace) -> int:
 
     moved = trash(RunFolder(arguments.run_folder.absolute()))
     if arguments.json:
-        _print_json(_trashed_as_json(moved))
+        print_json(_trashed_as_json(moved))
     else:
-        _say(f"{moved.came_from} was moved to the trash. `tlstudio runs restore {_name(moved)}` brings it back.")
+        print_plain(f"{moved.came_from} was moved to the trash. `tlstudio runs restore {_name(moved)}` brings it back.")
     return 0
 
 
@@ -137,15 +137,15 @@ def _restore(arguments: argparse.Namespace) -> int:
             raise StudioError(f"No run “{name}” is in the trash.", "`tlstudio runs restore` lists those that are.")
         run = restore(found)
         if arguments.json:
-            _print_json({"path": str(run.path)})
+            print_json({"path": str(run.path)})
         else:
-            _say(f"{run.path} is back.")
+            print_plain(f"{run.path} is back.")
     if not arguments.names:
         for one in trashed():
             if arguments.json:
-                _print_json(_trashed_as_json(one))
+                print_json(_trashed_as_json(one))
             else:
-                _say(f"{_when(one.time_s)}  {_name(one)}  ({one.came_from})")
+                print_plain(f"{_when(one.time_s)}  {_name(one)}  ({one.came_from})")
     return 0
 
 
@@ -170,13 +170,3 @@ def _name(one: Trashed) -> str:
 
 def _when(time_s: float) -> str:
     return f"{datetime.datetime.fromtimestamp(time_s):%Y-%m-%d %H:%M}"
-
-
-def _say(text: str) -> None:
-    from tlstudio.cli import printable
-
-    print(printable(text))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)

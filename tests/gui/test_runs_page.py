@@ -23,6 +23,7 @@ from tests.gui.run_files import choose, evaluation, fine_tune_events, run_folder
 from tests.gui.test_storage_dialog import answer
 from tlstudio.core.dataset import scan
 from tlstudio.core.durable import write_json
+from tlstudio.core.errors import StudioError
 from tlstudio.core.jobs import Evaluate
 from tlstudio.core.paths import runs_dir
 from tlstudio.core.run_history import RunNotes, notes_of, trash, trashed, write_notes
@@ -508,3 +509,11 @@ def test_every_page_shows_a_run_of_an_older_version(qtbot, version, regime):
     said = visible_texts(window)
     assert Path(run).name in said and "16 pictures in 2 classes" in said and "damaged" not in said
     window.close_now()
+
+
+def test_a_trash_that_cannot_be_listed_is_said_and_offers_nothing(qtbot):
+    dialog = TrashDialog()
+    qtbot.addWidget(dialog)
+    dialog._take("list", StudioError("The trash cannot be read.", "Check the disk."))
+    assert "The trash cannot be read. Check the disk." in [label.text() for label in dialog.findChildren(QLabel)]
+    assert dialog.findChild(RecordTable).texts() == []

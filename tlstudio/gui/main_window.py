@@ -117,6 +117,8 @@ class MainWindow(QMainWindow):
         self._trained: RunFolder | None = None
         """What is trained here, or could not begin to be."""
         self._percent: int | None = None
+        self._pictures = ""
+        """What the header says of the run on the pages."""
         self._waiting = False
         self._continued = ContinuedRuns()
         self._held = QTimer(self)
@@ -218,6 +220,7 @@ class MainWindow(QMainWindow):
 
     def _show_run(self, run: RunFolder | None, pages: Sequence[Page]) -> None:
         self._run = run
+        self._pictures = _pictures_of(run) if run else ""
         if self._percent is None:
             self._trained = None
         held = run is not None and not self._trains(run) and run.is_held()
@@ -385,7 +388,7 @@ class MainWindow(QMainWindow):
         if run is None:
             state = "Drop a folder of pictures to begin, or open a run."
         elif self._trained is None or run.path != self._trained.path:
-            state = _pictures_of(run)
+            state = self._pictures
         elif self._percent is None:
             state = "The training could not begin."
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -72,12 +73,11 @@ class TrashDialog(QDialog):
     def _take(self, key: str, result: object) -> None:
         if isinstance(result, StudioError):
             self._said.setText(f"{result.what} {result.hint}")
-        if key == "list":
-            self._show(result)  # type: ignore[arg-type]
-            return
+        elif key == "list":
+            self._show(cast(list[tuple[Trashed, Row]], result))
         if key != "list":
             self.changed.emit()
-        self._background.start("list", _listed)
+            self._background.start("list", _listed)
 
     def _show(self, found: list[tuple[Trashed, Row]]) -> None:
         self._found = [one for one, _ in found]

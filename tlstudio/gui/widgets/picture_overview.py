@@ -57,17 +57,9 @@ class PictureOverview(QWidget):
         self._problems_title.setText(title if count else "Nothing was set aside.")
         self._problems.setVisible(bool(count))
 
-    def class_texts(self) -> list[tuple[str, int]]:
-        """Return the classes and counts as shown, from top to bottom."""
-        return self._classes.texts()
-
     def classes(self) -> ClassList:
         """Return the list of classes."""
         return self._classes
-
-    def problem_texts(self) -> list[tuple[str, ...]]:
-        """Return the table of problems as shown."""
-        return self._problems.texts()
 
 
 def summary_sentence(index: DatasetIndex) -> str:
